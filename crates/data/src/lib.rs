@@ -1,0 +1,1 @@
+//! Readers of the usual file formats into typed records.

@@ -1,0 +1,40 @@
+//! BERT encoders, their heads and their folders.
+//!
+//! The encoder follows Devlin et al. 2018 (<https://arxiv.org/abs/1810.04805>): token, position and segment
+//! embeddings, post-norm transformer layers, GELU. Every operation carries gradients, dropout is real and
+//! seeded, and model folders have the Hugging Face and sentence-transformers layouts, so that a folder written
+//! here opens there and the other way round.
+//!
+//! On the CPU in f32 the heavy steps are fused operations over rows without padding ([`ops`]); every other
+//! device or number type takes the plain composition, which is also the oracle of the fused one.
+
+mod batch;
+mod bert;
+mod config;
+mod error;
+mod files;
+mod folder;
+mod heads;
+pub mod ops;
+mod parameters;
+mod pass;
+mod pooling;
+mod sentence;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::Batch;
+pub use bert::Bert;
+pub use candle_core::{DType, Device, Tensor, Var};
+pub use config::{Activation, Config};
+pub use error::{Error, Result};
+pub use files::{Fingerprint, ModelFiles};
+pub use heads::{MaskedLm, MlmHead};
+pub use parameters::{Init, Parameters};
+pub use pass::Pass;
+pub use pooling::Pooling;
+pub use sentence::{Dense, SentenceEncoder};
+
+// Turns on the AVX-512 kernels of the `gemm` that candle multiplies matrices with; nothing is called by name.
+use gemm as _;

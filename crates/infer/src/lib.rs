@@ -1,0 +1,1 @@
+//! Texts in; vectors, scores and spans out.

@@ -1,0 +1,1 @@
+//! How a program starts: settings, logs, progress, exit codes.

@@ -1,0 +1,11 @@
+//! From text to token ids and back, with byte offsets; chunking by tokens; training of vocabularies.
+
+mod chunk;
+mod error;
+mod open;
+mod save;
+mod tokenizer;
+pub mod vocabulary;
+
+pub use error::{Error, Result};
+pub use tokenizer::{Encoding, SpecialIds, Tokenizer};

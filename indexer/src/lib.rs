@@ -1,0 +1,1 @@
+//! The commands that build, inspect and search an index.
