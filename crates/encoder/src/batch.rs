@@ -31,9 +31,18 @@ impl Batch {
             Some(types) => Tensor::from_vec(padded(types, tokens, 0), shape, device)?,
             None => Tensor::zeros(shape, DType::U32, device)?,
         };
-        let ones = rows.iter().flat_map(|row| (0..tokens).map(|at| if at < row.len() { 1f32 } else { 0.0 }));
+        let ones = rows
+            .iter()
+            .flat_map(|row| (0..tokens).map(|at| if at < row.len() { 1f32 } else { 0.0 }));
         let mask = Tensor::from_vec(ones.collect::<Vec<_>>(), shape, device)?;
-        Ok(Self { rows: rows.to_vec(), types: types.map(<[_]>::to_vec), tokens, ids, segments, mask })
+        Ok(Self {
+            rows: rows.to_vec(),
+            types: types.map(<[_]>::to_vec),
+            tokens,
+            ids,
+            segments,
+            mask,
+        })
     }
 
     /// Token ids, (batch, tokens), u32.
@@ -75,18 +84,31 @@ impl Batch {
     pub(crate) fn packed(&self) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
         let ids = self.rows.concat();
         let positions = self.rows.iter().flat_map(|row| 0..row.len() as u32).collect();
-        let types = self.types.as_ref().map_or_else(|| vec![0; ids.len()], |types| types.concat());
+        let types = self
+            .types
+            .as_ref()
+            .map_or_else(|| vec![0; ids.len()], |types| types.concat());
         (ids, positions, types)
     }
 
     /// Checks that the model has every id and position of the batch.
     pub(crate) fn check_ids(&self, vocab: usize, types: usize, positions: usize) -> Result<()> {
         if self.tokens > positions {
-            return Err(Error::TooLong { tokens: self.tokens, positions });
+            return Err(Error::TooLong {
+                tokens: self.tokens,
+                positions,
+            });
         }
-        let all = [("token", Some(&self.rows), vocab), ("segment", self.types.as_ref(), types)];
+        let all = [
+            ("token", Some(&self.rows), vocab),
+            ("segment", self.types.as_ref(), types),
+        ];
         for (kind, rows, size) in all {
-            let unknown = rows.into_iter().flatten().flatten().find(|&&id| id as usize >= size);
+            let unknown = rows
+                .into_iter()
+                .flatten()
+                .flatten()
+                .find(|&&id| id as usize >= size);
             if let Some(&id) = unknown {
                 return Err(Error::UnknownId { kind, id, size });
             }
@@ -105,11 +127,17 @@ fn check(rows: &[Vec<u32>], types: Option<&[Vec<u32>]>) -> Result<()> {
     }
     let Some(types) = types else { return Ok(()) };
     if types.len() != rows.len() {
-        return problem(types.len(), format!("{} rows of segment ids for {} texts", types.len(), rows.len()));
+        return problem(
+            types.len(),
+            format!("{} rows of segment ids for {} texts", types.len(), rows.len()),
+        );
     }
     for (row, (ids, types)) in rows.iter().zip(types).enumerate() {
         if ids.len() != types.len() {
-            return problem(row, format!("{} segment ids for {} tokens", types.len(), ids.len()));
+            return problem(
+                row,
+                format!("{} segment ids for {} tokens", types.len(), ids.len()),
+            );
         }
     }
     Ok(())

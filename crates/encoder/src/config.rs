@@ -145,8 +145,10 @@ impl Config {
 
     /// Reads and validates a `config.json`; `file` names it in errors.
     pub fn from_json(bytes: &[u8], file: &str) -> Result<Self> {
-        let config: Self =
-            serde_json::from_slice(bytes).map_err(|source| Error::Json { file: file.into(), source })?;
+        let config: Self = serde_json::from_slice(bytes).map_err(|source| Error::Json {
+            file: file.into(),
+            source,
+        })?;
         config.validate()?;
         Ok(config)
     }
@@ -168,11 +170,21 @@ impl Config {
             ("max_position_embeddings", self.max_position_embeddings, 1 << 20),
             ("type_vocab_size", self.type_vocab_size, 1 << 10),
         ] {
-            check(field, value, &format!("1 to {limit}"), (1..=limit).contains(&value))?;
+            check(
+                field,
+                value,
+                &format!("1 to {limit}"),
+                (1..=limit).contains(&value),
+            )?;
         }
         let heads = self.num_attention_heads;
         let divisor = format!("a divisor of hidden_size {}", self.hidden_size);
-        check("num_attention_heads", heads, &divisor, self.hidden_size.is_multiple_of(heads))?;
+        check(
+            "num_attention_heads",
+            heads,
+            &divisor,
+            self.hidden_size.is_multiple_of(heads),
+        )?;
         for (field, p) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
             ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
@@ -184,10 +196,20 @@ impl Config {
         let eps = self.layer_norm_eps;
         check("layer_norm_eps", eps, "0 < e < 1", eps > 0.0 && eps < 1.0)?;
         let pad = self.pad_token_id as usize;
-        check("pad_token_id", pad, &format!("below vocab_size {}", self.vocab_size), pad < self.vocab_size)?;
+        check(
+            "pad_token_id",
+            pad,
+            &format!("below vocab_size {}", self.vocab_size),
+            pad < self.vocab_size,
+        )?;
         let positions = self.extra.get("position_embedding_type").and_then(|v| v.as_str());
         let positions = positions.unwrap_or("absolute");
-        check("position_embedding_type", positions, "absolute", positions == "absolute")
+        check(
+            "position_embedding_type",
+            positions,
+            "absolute",
+            positions == "absolute",
+        )
     }
 
     /// Width of one attention head.
@@ -197,8 +219,16 @@ impl Config {
 
     /// The number of labels of a classification head: `num_labels`, else the entries of `id2label`, else 2.
     pub fn num_labels(&self) -> usize {
-        let count = self.extra.get("num_labels").and_then(|v| v.as_u64()).map(|n| n as usize);
-        let named = self.extra.get("id2label").and_then(|v| v.as_object()).map(|labels| labels.len());
+        let count = self
+            .extra
+            .get("num_labels")
+            .and_then(|v| v.as_u64())
+            .map(|n| n as usize);
+        let named = self
+            .extra
+            .get("id2label")
+            .and_then(|v| v.as_object())
+            .map(|labels| labels.len());
         count.or(named).unwrap_or(2)
     }
 }
@@ -207,5 +237,9 @@ fn check(field: &'static str, value: impl std::fmt::Display, accepted: &str, ok:
     if ok {
         return Ok(());
     }
-    Err(Error::Setting { field, value: value.to_string(), accepted: accepted.into() })
+    Err(Error::Setting {
+        field,
+        value: value.to_string(),
+        accepted: accepted.into(),
+    })
 }

@@ -36,8 +36,13 @@ pub struct Parameters {
 
 #[derive(Debug)]
 enum Source {
-    Fresh { seed: u64 },
-    File { name: String, weights: HashMap<String, Tensor> },
+    Fresh {
+        seed: u64,
+    },
+    File {
+        name: String,
+        weights: HashMap<String, Tensor>,
+    },
 }
 
 /// A variable and the names under which its equal parts along dimension 0 are stored.
@@ -64,11 +69,35 @@ impl Parameters {
     /// A damaged file, a weight that is not floating point, a value that is not finite.
     pub fn from_safetensors(bytes: &[u8], file: &str, device: &Device) -> Result<Self> {
         let weights = read_safetensors(bytes, file, device)?;
-        Ok(Self::new(Source::File { name: file.into(), weights }, device, DType::F32))
+        Ok(Self::new(
+            Source::File {
+                name: file.into(),
+                weights,
+            },
+            device,
+            DType::F32,
+        ))
     }
 
     fn new(source: Source, device: &Device, dtype: DType) -> Self {
-        Self { source: Arc::new(source), used: Arc::default(), device: device.clone(), dtype }
+        Self {
+            source: Arc::new(source),
+            used: Arc::default(),
+            device: device.clone(),
+            dtype,
+        }
+    }
+
+    /// An empty set of its own for a part that is stored in another file: fresh, from a seed that depends on `name`.
+    pub(crate) fn sibling(&self, name: &str) -> Self {
+        let seed = match self.source.as_ref() {
+            Source::Fresh { seed } => *seed,
+            Source::File { .. } => 0,
+        };
+        let seed = name
+            .bytes()
+            .fold(seed, |seed, byte| mix64(seed ^ u64::from(byte)));
+        Self::new(Source::Fresh { seed }, &self.device, self.dtype)
     }
 
     /// Where the weights live.
@@ -95,10 +124,23 @@ impl Parameters {
         if let Some(entry) = self.lock().get(name) {
             return Ok(entry.var.clone());
         }
-        let tensors = parts.iter().map(|part| self.make(part, shape, init)).collect::<Result<Vec<_>>>()?;
-        let tensor = if let [one] = tensors.as_slice() { one.clone() } else { Tensor::cat(&tensors, 0)? };
+        let tensors = parts
+            .iter()
+            .map(|part| self.make(part, shape, init))
+            .collect::<Result<Vec<_>>>()?;
+        let tensor = if let [one] = tensors.as_slice() {
+            one.clone()
+        } else {
+            Tensor::cat(&tensors, 0)?
+        };
         let var = Var::from_tensor(&tensor)?;
-        self.lock().insert(name.into(), Entry { var: var.clone(), parts: parts.to_vec() });
+        self.lock().insert(
+            name.into(),
+            Entry {
+                var: var.clone(),
+                parts: parts.to_vec(),
+            },
+        );
         Ok(var)
     }
 
@@ -126,7 +168,12 @@ impl Parameters {
                 if found.dims() != shape {
                     let (file, name) = (file.clone(), name.into());
                     let (expected, found) = (shape.to_vec(), found.dims().to_vec());
-                    return Err(Error::WeightShape { file, name, expected, found });
+                    return Err(Error::WeightShape {
+                        file,
+                        name,
+                        expected,
+                        found,
+                    });
                 }
                 Ok(found.clone())
             }
@@ -135,18 +182,28 @@ impl Parameters {
 
     /// All variables that were asked for, sorted by name.
     pub fn vars(&self) -> Vec<(String, Var)> {
-        self.lock().iter().map(|(name, entry)| (name.clone(), entry.var.clone())).collect()
+        self.lock()
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry.var.clone()))
+            .collect()
     }
 
     /// Name and tensor of every weight as stored on disk, in the type `dtype`, on the CPU.
     pub fn tensors(&self, dtype: DType) -> Result<Vec<(String, Tensor)>> {
         let mut out = Vec::new();
         for entry in self.lock().values() {
-            let whole = entry.var.as_detached_tensor().to_device(&Device::Cpu)?.to_dtype(dtype)?;
+            let whole = entry
+                .var
+                .as_detached_tensor()
+                .to_device(&Device::Cpu)?
+                .to_dtype(dtype)?;
             let rows = whole.dim(0).unwrap_or(1) / entry.parts.len();
             for (part, name) in entry.parts.iter().enumerate() {
-                let tensor =
-                    if entry.parts.len() == 1 { whole.clone() } else { whole.narrow(0, part * rows, rows)? };
+                let tensor = if entry.parts.len() == 1 {
+                    whole.clone()
+                } else {
+                    whole.narrow(0, part * rows, rows)?
+                };
                 out.push((name.clone(), tensor.contiguous()?));
             }
         }
@@ -167,8 +224,10 @@ impl Parameters {
 /// Writes tensors beside `path` and renames them into place, so that a reader never sees half a file.
 pub(crate) fn write_safetensors(tensors: Vec<(String, Tensor)>, path: &Path) -> Result<()> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let bytes = safetensors::serialize(tensors, Some(metadata))
-        .map_err(|e| Error::Safetensors { file: path.display().to_string(), reason: e.to_string() })?;
+    let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::Safetensors {
+        file: path.display().to_string(),
+        reason: e.to_string(),
+    })?;
     crate::folder::write_file(path, &bytes)
 }
 
@@ -180,7 +239,10 @@ fn find<'a>(weights: &'a HashMap<String, Tensor>, name: &str) -> Option<&'a Tens
         None => format!("bert.{name}").into(),
     };
     [name, toggled.as_ref()].into_iter().find_map(|name| {
-        weights.get(name).or_else(|| weights.get(&legacy(name)?)).filter(|tensor| tensor.rank() > 0)
+        weights
+            .get(name)
+            .or_else(|| weights.get(&legacy(name)?))
+            .filter(|tensor| tensor.rank() > 0)
     })
 }
 
@@ -191,7 +253,10 @@ fn legacy(name: &str) -> Option<String> {
 }
 
 fn read_safetensors(bytes: &[u8], file: &str, device: &Device) -> Result<HashMap<String, Tensor>> {
-    let damaged = |reason: String| Error::Safetensors { file: file.into(), reason };
+    let damaged = |reason: String| Error::Safetensors {
+        file: file.into(),
+        reason,
+    };
     let parsed = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
     let mut weights = HashMap::new();
     for (name, view) in parsed.iter() {
@@ -200,14 +265,23 @@ fn read_safetensors(bytes: &[u8], file: &str, device: &Device) -> Result<HashMap
                 continue;
             }
             let found = format!("{:?}", view.dtype());
-            return Err(Error::WeightType { file: file.into(), name: name.into(), found });
+            return Err(Error::WeightType {
+                file: file.into(),
+                name: name.into(),
+                found,
+            });
         };
         let raw = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
         let tensor = raw.to_dtype(DType::F32)?;
         let values = tensor.flatten_all()?.to_vec1::<f32>()?;
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             let (file, name, value) = (file.into(), name.into(), values[at]);
-            return Err(Error::WeightNotFinite { file, name, value, at });
+            return Err(Error::WeightNotFinite {
+                file,
+                name,
+                value,
+                at,
+            });
         }
         weights.insert(name.into(), tensor.to_device(device)?);
     }
@@ -235,7 +309,9 @@ fn fresh_values(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {
         Init::Ones => return vec![1.0; count],
         Init::TruncatedNormal(std) => std,
     };
-    let mut state = name.bytes().fold(mix64(seed), |state, byte| mix64(state ^ u64::from(byte)));
+    let mut state = name
+        .bytes()
+        .fold(mix64(seed), |state, byte| mix64(state ^ u64::from(byte)));
     let mut uniform = move || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         (mix64(state) >> 11) as f64 * 2f64.powi(-53)

@@ -23,7 +23,9 @@ impl Pass {
     /// Dropout with the probabilities of the configuration, from the random stream of `seed`; records what the
     /// backward pass needs.
     pub fn train(seed: u64) -> Self {
-        Self { stream: Some(Stream { seed, drawn: 0 }) }
+        Self {
+            stream: Some(Stream { seed, drawn: 0 }),
+        }
     }
 
     /// Whether gradients are recorded.
@@ -39,7 +41,10 @@ impl Pass {
         }
         stream.drawn += 1;
         let seed = mix64(stream.seed ^ mix64(stream.drawn));
-        Some(Dropout { p: p as f32, seed: seed as u32 ^ (seed >> 32) as u32 })
+        Some(Dropout {
+            p: p as f32,
+            seed: seed as u32 ^ (seed >> 32) as u32,
+        })
     }
 
     /// The weight as this pass uses it: tracked for gradients in training, a plain tensor otherwise.
@@ -67,7 +72,11 @@ impl Dropout {
     #[inline(always)]
     pub fn factor(&self, position: u32) -> f32 {
         let keep = 1.0 / (1.0 - self.p);
-        if mix32(position.wrapping_mul(0x9E37_79B9) ^ self.seed) < self.limit() { 0.0 } else { keep }
+        if mix32(position.wrapping_mul(0x9E37_79B9) ^ self.seed) < self.limit() {
+            0.0
+        } else {
+            keep
+        }
     }
 
     #[inline(always)]
@@ -78,7 +87,10 @@ impl Dropout {
     /// An independent stream for part number `part` (a head of a text).
     #[inline(always)]
     pub fn part(&self, part: u32) -> Self {
-        Self { p: self.p, seed: mix32(self.seed ^ mix32(part.wrapping_add(0x632B_E5AB))) }
+        Self {
+            p: self.p,
+            seed: mix32(self.seed ^ mix32(part.wrapping_add(0x632B_E5AB))),
+        }
     }
 }
 

@@ -1,0 +1,257 @@
+//! The BERT encoder (Devlin et al. 2018, section 3): embeddings and a stack of post-norm transformer layers.
+
+use candle_core::{Tensor, Var};
+
+use crate::ops::{self, Heads, Rows};
+use crate::{Activation, Batch, Config, Init, Parameters, Pass, Result};
+
+/// Token, position and segment embeddings and the transformer layers.
+#[derive(Debug, Clone)]
+pub struct Bert {
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+    config: Config,
+}
+
+/// Hidden states of a batch, one row per token.
+#[derive(Debug, Clone)]
+pub(crate) struct Hidden {
+    /// (rows, hidden).
+    pub(crate) states: Tensor,
+    /// How the texts lie in the rows.
+    pub(crate) rows: Rows,
+}
+
+impl Bert {
+    /// Takes its weights from `params` under `prefix` (`""` or `"bert"`).
+    ///
+    /// # Errors
+    /// An unsound configuration; a weight that is missing or has another shape.
+    pub fn new(params: &Parameters, prefix: &str, config: &Config) -> Result<Self> {
+        config.validate()?;
+        let prefix = if prefix.is_empty() {
+            String::new()
+        } else {
+            format!("{prefix}.")
+        };
+        let embeddings = Embeddings::new(params, &format!("{prefix}embeddings"), config)?;
+        let layer = |at| Layer::new(params, &format!("{prefix}encoder.layer.{at}"), config);
+        let layers = (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?;
+        Ok(Self {
+            embeddings,
+            layers,
+            config: config.clone(),
+        })
+    }
+
+    /// Hidden states of the last layer, (batch, tokens, hidden). Rows of padding hold finite values without
+    /// meaning.
+    ///
+    /// # Errors
+    /// A text that is too long, an id that the model does not have.
+    pub fn forward(&self, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {
+        let hidden = self.hidden(batch, pass)?;
+        hidden.padded(batch)
+    }
+
+    /// Hidden states of the last layer in the rows that suit the device.
+    pub(crate) fn hidden(&self, batch: &Batch, pass: &mut Pass) -> Result<Hidden> {
+        let config = &self.config;
+        batch.check_ids(
+            config.vocab_size,
+            config.type_vocab_size,
+            config.max_position_embeddings,
+        )?;
+        let mut hidden = self.embeddings.forward(batch, config, pass)?;
+        for layer in &self.layers {
+            hidden.states = layer.forward(&hidden, config, pass)?;
+        }
+        Ok(hidden)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The token embeddings (vocabulary, hidden), which the MLM head decodes with.
+    pub fn word_embeddings(&self) -> &Var {
+        &self.embeddings.word
+    }
+}
+
+impl Hidden {
+    /// (batch, tokens, hidden).
+    pub(crate) fn padded(&self, batch: &Batch) -> Result<Tensor> {
+        let width = self.states.dim(1)?;
+        Ok(self.states.reshape((batch.size(), batch.tokens(), width))?)
+    }
+}
+
+/// A layer norm with weight and bias.
+#[derive(Debug, Clone)]
+pub(crate) struct Norm {
+    weight: Var,
+    bias: Var,
+    eps: f64,
+}
+
+impl Norm {
+    pub(crate) fn new(params: &Parameters, name: &str, config: &Config) -> Result<Self> {
+        let shape = [config.hidden_size];
+        let weight = params.get(&format!("{name}.weight"), &shape, Init::Ones)?;
+        let bias = params.get(&format!("{name}.bias"), &shape, Init::Zeros)?;
+        Ok(Self {
+            weight,
+            bias,
+            eps: config.layer_norm_eps,
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        ops::norm(x, &pass.weight(&self.weight), &pass.weight(&self.bias), self.eps)
+    }
+
+    fn residual(&self, x: &Tensor, residual: &Tensor, p: f64, pass: &mut Pass) -> Result<Tensor> {
+        let dropout = pass.dropout(p);
+        let affine = (&pass.weight(&self.weight), &pass.weight(&self.bias));
+        ops::residual_norm(x, residual, affine, self.eps, dropout)
+    }
+}
+
+/// A dense layer: weight (out, in), bias (out).
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    weight: Var,
+    bias: Var,
+}
+
+impl Linear {
+    pub(crate) fn new(
+        params: &Parameters,
+        name: &str,
+        [out, input]: [usize; 2],
+        config: &Config,
+    ) -> Result<Self> {
+        let normal = Init::TruncatedNormal(config.initializer_range);
+        let weight = params.get(&format!("{name}.weight"), &[out, input], normal)?;
+        let bias = params.get(&format!("{name}.bias"), &[out], Init::Zeros)?;
+        Ok(Self { weight, bias })
+    }
+
+    pub(crate) fn from_vars(weight: Var, bias: Var) -> Self {
+        Self { weight, bias }
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor, pass: &Pass) -> Result<Tensor> {
+        ops::linear(x, &pass.weight(&self.weight), &pass.weight(&self.bias))
+    }
+
+    pub(crate) fn activated(&self, x: &Tensor, act: Activation, pass: &Pass) -> Result<Tensor> {
+        ops::linear_activated(x, &pass.weight(&self.weight), &pass.weight(&self.bias), act)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Embeddings {
+    word: Var,
+    position: Var,
+    segment: Var,
+    norm: Norm,
+}
+
+impl Embeddings {
+    fn new(params: &Parameters, name: &str, config: &Config) -> Result<Self> {
+        let width = config.hidden_size;
+        let table = |what: &str, rows: usize| {
+            let normal = Init::TruncatedNormal(config.initializer_range);
+            params.get(
+                &format!("{name}.{what}_embeddings.weight"),
+                &[rows, width],
+                normal,
+            )
+        };
+        Ok(Self {
+            word: table("word", config.vocab_size)?,
+            position: table("position", config.max_position_embeddings)?,
+            segment: table("token_type", config.type_vocab_size)?,
+            norm: Norm::new(params, &format!("{name}.LayerNorm"), config)?,
+        })
+    }
+
+    fn forward(&self, batch: &Batch, config: &Config, pass: &mut Pass) -> Result<Hidden> {
+        let ids = batch.ids().flatten_all()?;
+        let positions = Tensor::arange(0, batch.tokens() as u32, batch.device())?;
+        let positions = positions
+            .broadcast_as((batch.size(), batch.tokens()))?
+            .flatten_all()?;
+        let rows = Rows::Padded(batch.mask().clone());
+        let types = batch.types().flatten_all()?;
+        let word = pass.weight(&self.word).index_select(&ids, 0)?;
+        let position = pass.weight(&self.position).index_select(&positions, 0)?;
+        let segment = pass.weight(&self.segment).index_select(&types, 0)?;
+        let normed = self.norm.forward(&((word + position)? + segment)?, pass)?;
+        let states = ops::dropout(&normed, pass.dropout(config.hidden_dropout_prob))?;
+        Ok(Hidden { states, rows })
+    }
+}
+
+/// One transformer layer (Devlin et al. 2018, section 3; Vaswani et al. 2017, section 3.1).
+#[derive(Debug, Clone)]
+struct Layer {
+    qkv: Linear,
+    attention: Linear,
+    attention_norm: Norm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: Norm,
+}
+
+impl Layer {
+    fn new(params: &Parameters, name: &str, config: &Config) -> Result<Self> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let linear = |what: &str, shape| Linear::new(params, &format!("{name}.{what}"), shape, config);
+        Ok(Self {
+            qkv: query_key_value(params, &format!("{name}.attention.self"), config)?,
+            attention: linear("attention.output.dense", [hidden, hidden])?,
+            attention_norm: Norm::new(params, &format!("{name}.attention.output.LayerNorm"), config)?,
+            intermediate: linear("intermediate.dense", [wide, hidden])?,
+            output: linear("output.dense", [hidden, wide])?,
+            output_norm: Norm::new(params, &format!("{name}.output.LayerNorm"), config)?,
+        })
+    }
+
+    fn forward(&self, hidden: &Hidden, config: &Config, pass: &mut Pass) -> Result<Tensor> {
+        let x = &hidden.states;
+        let heads = Heads {
+            count: config.num_attention_heads,
+            causal: config.is_decoder,
+        };
+        let qkv = self.qkv.forward(x, pass)?;
+        let dropout = pass.dropout(config.attention_probs_dropout_prob);
+        let context = ops::attention(&qkv, &hidden.rows, heads, dropout)?;
+        let attended = self.attention.forward(&context, pass)?;
+        let x = self
+            .attention_norm
+            .residual(&attended, x, config.hidden_dropout_prob, pass)?;
+        let wide = self.intermediate.activated(&x, config.hidden_act, pass)?;
+        let out = self.output.forward(&wide, pass)?;
+        self.output_norm
+            .residual(&out, &x, config.hidden_dropout_prob, pass)
+    }
+}
+
+/// Queries, keys and values as one dense layer, so that they are one matrix product; three weights on disk.
+fn query_key_value(params: &Parameters, name: &str, config: &Config) -> Result<Linear> {
+    let width = config.hidden_size;
+    let parts = |what: &str| ["query", "key", "value"].map(|part| format!("{name}.{part}.{what}"));
+    let normal = Init::TruncatedNormal(config.initializer_range);
+    let weight = params.get_stacked(
+        &format!("{name}.qkv.weight"),
+        &parts("weight"),
+        &[width, width],
+        normal,
+    )?;
+    let bias = params.get_stacked(&format!("{name}.qkv.bias"), &parts("bias"), &[width], Init::Zeros)?;
+    Ok(Linear { weight, bias })
+}

@@ -1,0 +1,45 @@
+//! Reading and writing the small files of a model folder.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{Config, Error, ModelFiles, Parameters, Result};
+
+/// Reads `config.json` and `model.safetensors`.
+pub(crate) fn open_weights(files: &ModelFiles, device: &candle_core::Device) -> Result<(Config, Parameters)> {
+    let config = Config::from_json(&files.read("config.json")?, &files.label("config.json"))?;
+    let weights = files.read("model.safetensors")?;
+    let params = Parameters::from_safetensors(&weights, &files.label("model.safetensors"), device)?;
+    Ok((config, params))
+}
+
+/// Reads a JSON file of the model.
+pub(crate) fn read_json<T: DeserializeOwned>(files: &ModelFiles, name: &str) -> Result<T> {
+    let bytes = files.read(name)?;
+    serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+        file: files.label(name),
+        source,
+    })
+}
+
+/// Writes a JSON file, indented.
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<()> {
+    write_file(path, format!("{value:#}\n").as_bytes())
+}
+
+/// Writes a file beside its place and renames it there; makes the folders above it.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let io = |source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(io)?;
+    }
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, bytes).map_err(io)?;
+    std::fs::rename(&partial, path).map_err(io)
+}

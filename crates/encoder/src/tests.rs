@@ -1,0 +1,4 @@
+//! Gradients and values of whole models.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod gradients;

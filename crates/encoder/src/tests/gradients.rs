@@ -1,0 +1,111 @@
+//! Every variable of every head gets a finite, non-zero gradient that agrees with central differences.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::{Batch, Bert, Config, MlmHead, Parameters, Pass, Pooling, Result, SentenceEncoder};
+
+/// Small, with sizes that differ from each other so that a transposed use shows.
+pub(super) fn small() -> Config {
+    Config {
+        vocab_size: 23,
+        hidden_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 3,
+        intermediate_size: 20,
+        max_position_embeddings: 9,
+        initializer_range: 0.4,
+        layer_norm_eps: 1e-6,
+        ..Config::tiny()
+    }
+}
+
+/// Ragged texts that use every token, position and segment id.
+pub(super) fn ragged() -> Batch {
+    let rows = vec![
+        (0..9).collect(),
+        vec![9, 10, 11, 12],
+        (13..20).collect(),
+        vec![20, 21, 22],
+    ];
+    let types: Vec<Vec<u32>> = rows
+        .iter()
+        .map(|row: &Vec<u32>| row.iter().map(|id| id % 2).collect())
+        .collect();
+    Batch::new(&rows, Some(&types), 0, &Device::Cpu).unwrap()
+}
+
+/// A loss that weighs every output differently.
+pub(super) fn loss(out: &Tensor) -> Result<Tensor> {
+    let weights: Vec<f64> = (0..out.elem_count()).map(|at| (at as f64 * 0.7).sin()).collect();
+    let weights = Tensor::from_vec(weights, out.dims(), &Device::Cpu)?.to_dtype(out.dtype())?;
+    Ok((out * weights)?.sum_all()?)
+}
+
+/// Compares the gradient of each variable with central differences in f64. The differences have an error of about
+/// step² + 1e-16 / step, so 1e-6 of the largest gradient is ample for a step of 1e-5.
+pub(super) fn check(vars: &[(String, Var)], forward: impl Fn() -> Result<Tensor>) {
+    let step = 1e-5;
+    let grads = forward().unwrap().backward().unwrap();
+    for (name, var) in vars {
+        let grad = grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
+        let grad = grad.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        let largest = grad.iter().fold(0f64, |a, g| a.max(g.abs()));
+        assert!(
+            grad.iter().all(|g| g.is_finite()) && largest > 0.0,
+            "{name}: gradient {grad:?}"
+        );
+        let values = var.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+        for at in (0..values.len()).step_by(values.len().div_ceil(12)) {
+            let shifted = |by: f64| {
+                let mut values = values.clone();
+                values[at] += by;
+                var.set(&Tensor::from_vec(values, var.dims(), &Device::Cpu).unwrap())
+                    .unwrap();
+                forward().unwrap().to_scalar::<f64>().unwrap()
+            };
+            let expected = (shifted(step) - shifted(-step)) / (2.0 * step);
+            shifted(0.0);
+            let error = (grad[at] - expected).abs();
+            assert!(
+                error <= 1e-6 * largest.max(1.0),
+                "{name}[{at}]: {} against {expected}",
+                grad[at]
+            );
+        }
+    }
+}
+
+fn params() -> Parameters {
+    Parameters::fresh_as(7, &Device::Cpu, DType::F64)
+}
+
+#[test]
+fn masked_language_model() {
+    for is_decoder in [false, true] {
+        let config = Config {
+            is_decoder,
+            ..small()
+        };
+        let params = params();
+        let bert = Bert::new(&params, "bert", &config).unwrap();
+        let head = MlmHead::new(&params, &bert).unwrap();
+        let batch = ragged();
+        let mask = batch.mask().to_dtype(DType::F64).unwrap().unsqueeze(2).unwrap();
+        check(&params.vars(), || {
+            let hidden = bert.forward(&batch, &mut Pass::train(3))?.broadcast_mul(&mask)?;
+            loss(&head.forward(&hidden.reshape(((), 12))?, &Pass::train(3))?)
+        });
+    }
+}
+
+#[test]
+fn sentence_encoder() {
+    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Max] {
+        let model = SentenceEncoder::fresh(&params(), &small(), pooling, Some(5), true).unwrap();
+        let batch = ragged();
+        // With the first token alone, the last layer's other positions still count through attention.
+        check(&model.vars(), || {
+            loss(&model.forward(&batch, &mut Pass::train(3))?)
+        });
+    }
+}
