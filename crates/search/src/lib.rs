@@ -1,1 +1,33 @@
-//! The query pipeline.
+//! The query pipeline: embed the query, ask both lists, fuse, rerank, group, highlight, explain.
+//!
+//! ```text
+//! query ─┬─ matching (BM25) ──┐
+//!        └─ embed ─ nearest ──┴─ fuse ─ rerank ─ group ─ page ─ highlight ─ explain
+//! ```
+//!
+//! It knows the traits of `corpus` and `infer`, never the store or the model behind them. Each step is a pure
+//! function in its own file; [`Searcher`] is the one place that calls the store, the models and the clock.
+//! [`ingest`] is the way in: documents to passages with vectors. [`memory`] is the slow, obvious store.
+
+mod clock;
+mod error;
+mod explain;
+pub mod fusion;
+mod group;
+mod highlight;
+pub mod ingest;
+pub mod memory;
+mod request;
+mod rerank;
+mod response;
+mod searcher;
+
+pub use clock::{Clock, MonotonicClock};
+pub use error::SearchError;
+pub use highlight::best_sentence;
+pub use request::{Fusion, Mode, RerankRequest, SearchRequest};
+pub use response::{
+    DenseExplanation, Explanation, FusionExplanation, FusionPart, Highlights, Hit, LexicalExplanation,
+    OtherPassage, RerankExplanation, SearchResponse, Span, Stage, Timings,
+};
+pub use searcher::Searcher;

@@ -1,0 +1,362 @@
+//! What a search may ask for, and within which bounds.
+
+use std::fmt;
+
+use corpus::Filter;
+use serde::{Deserialize, Serialize};
+
+use crate::SearchError;
+
+/// Which lists are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Words only: BM25.
+    Lexical,
+    /// Vectors only: cosine.
+    Dense,
+    /// Both, fused.
+    #[default]
+    Hybrid,
+}
+
+impl Mode {
+    /// Whether the query must be embedded.
+    pub fn is_dense(self) -> bool {
+        self != Self::Lexical
+    }
+
+    /// Whether the query's words are looked up.
+    pub fn is_lexical(self) -> bool {
+        self != Self::Dense
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lexical => "lexical",
+            Self::Dense => "dense",
+            Self::Hybrid => "hybrid",
+        })
+    }
+}
+
+/// How the two lists of a hybrid search become one; see [`crate::fusion`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Fusion {
+    /// Each list's scores are stretched to 0..1 (min-max), weighted and added.
+    Weighted {
+        /// Weight of the lexical list.
+        #[serde(default = "half")]
+        lexical: f32,
+        /// Weight of the dense list.
+        #[serde(default = "half")]
+        dense: f32,
+    },
+    /// Reciprocal ranks are added.
+    Rrf {
+        /// How much the first ranks are levelled.
+        #[serde(default = "sixty")]
+        k: u32,
+    },
+}
+
+fn half() -> f32 {
+    0.5
+}
+
+fn sixty() -> u32 {
+    60
+}
+
+impl Default for Fusion {
+    fn default() -> Self {
+        Self::Weighted {
+            lexical: half(),
+            dense: half(),
+        }
+    }
+}
+
+/// Reordering by a cross-encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RerankRequest {
+    /// How many of the best passages are scored again; the others keep their order below them.
+    #[serde(default = "RerankRequest::default_top")]
+    pub top: usize,
+    /// No further batch is begun after this time; the answer then says that it is degraded. The order of
+    /// such an answer depends on the machine's speed, so pages of it need not fit together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ms: Option<u64>,
+}
+
+impl RerankRequest {
+    fn default_top() -> usize {
+        50
+    }
+}
+
+impl Default for RerankRequest {
+    fn default() -> Self {
+        Self {
+            top: Self::default_top(),
+            budget_ms: None,
+        }
+    }
+}
+
+/// One search. In JSON only `query` is required and unknown fields are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchRequest {
+    /// What is searched for: any text, without syntax.
+    pub query: String,
+    /// Which lists are asked.
+    #[serde(default)]
+    pub mode: Mode,
+    /// How many hits are wanted.
+    #[serde(default = "SearchRequest::default_limit")]
+    pub limit: usize,
+    /// How many hits are skipped. Pages of the same request fit together: the order never depends on
+    /// `limit` and `offset`.
+    #[serde(default)]
+    pub offset: usize,
+    /// Only documents that fulfil this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
+    /// How the lists of a hybrid search become one.
+    #[serde(default)]
+    pub fusion: Fusion,
+    /// Candidates taken from each list. It bounds how many hits there are in all, and the span over which
+    /// scores are normalised, so another depth may give another order.
+    #[serde(default = "SearchRequest::default_depth")]
+    pub depth: usize,
+    /// Whether a cross-encoder reorders the best.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<RerankRequest>,
+    /// Whether a document is shown once, by its best passage.
+    #[serde(default = "yes")]
+    pub group: bool,
+    /// Whether matching terms and the best sentence are marked.
+    #[serde(default = "yes")]
+    pub highlight: bool,
+    /// Whether each hit carries how its place came about.
+    #[serde(default)]
+    pub explain: bool,
+    /// Whether vectors are compared with all others rather than over the graph.
+    #[serde(default)]
+    pub exact: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl SearchRequest {
+    /// Longest query, in characters.
+    pub const QUERY_CHARS_MAX: usize = 8192;
+    /// Most hits of one answer.
+    pub const LIMIT_MAX: usize = 1000;
+    /// Most candidates of one list.
+    pub const DEPTH_MAX: usize = 1000;
+    /// Farthest page: two lists hold no more.
+    pub const OFFSET_MAX: usize = 2 * Self::DEPTH_MAX;
+    /// Greatest `k` of reciprocal rank fusion.
+    pub const RRF_K_MAX: u32 = 10_000;
+    /// Greatest weight of a list.
+    pub const WEIGHT_MAX: f32 = 1000.0;
+    /// Longest budget of a reranking, in milliseconds.
+    pub const BUDGET_MS_MAX: u64 = 60_000;
+
+    /// A search with the default settings.
+    pub fn new(query: impl Into<String>) -> Self {
+        Self {
+            query: query.into(),
+            mode: Mode::default(),
+            limit: Self::default_limit(),
+            offset: 0,
+            filter: None,
+            fusion: Fusion::default(),
+            depth: Self::default_depth(),
+            rerank: None,
+            group: true,
+            highlight: true,
+            explain: false,
+            exact: false,
+        }
+    }
+
+    fn default_limit() -> usize {
+        10
+    }
+
+    fn default_depth() -> usize {
+        100
+    }
+
+    /// Checks every bound; [`crate::Searcher`] does so by itself.
+    ///
+    /// # Errors
+    /// [`SearchError::Field`] for the first field that is out of range.
+    pub fn validate(&self) -> Result<(), SearchError> {
+        if self.query.trim().is_empty() {
+            return refuse("query", "blank", "a text with at least one visible character");
+        }
+        let chars = self.query.chars().count();
+        if chars > Self::QUERY_CHARS_MAX {
+            let accepted = format!("1 to {} characters", Self::QUERY_CHARS_MAX);
+            return refuse("query", format!("{chars} characters long"), accepted);
+        }
+        within("limit", self.limit, 1, Self::LIMIT_MAX)?;
+        within("offset", self.offset, 0, Self::OFFSET_MAX)?;
+        within("depth", self.depth, 1, Self::DEPTH_MAX)?;
+        if let Some(rerank) = self.rerank {
+            within("rerank.top", rerank.top, 1, self.depth)?;
+            if let Some(budget_ms) = rerank.budget_ms {
+                within("rerank.budget_ms", budget_ms, 1, Self::BUDGET_MS_MAX)?;
+            }
+        }
+        self.fusion.validate()
+    }
+}
+
+impl Fusion {
+    fn validate(&self) -> Result<(), SearchError> {
+        match *self {
+            Self::Rrf { k } => within("fusion.k", k, 1, SearchRequest::RRF_K_MAX),
+            Self::Weighted { lexical, dense } => {
+                weight("fusion.lexical", lexical)?;
+                weight("fusion.dense", dense)?;
+                if lexical + dense > 0.0 {
+                    return Ok(());
+                }
+                refuse("fusion", "two weights of 0", "at least one weight above 0")
+            }
+        }
+    }
+}
+
+fn refuse<T>(
+    field: &'static str,
+    value: impl Into<String>,
+    accepted: impl Into<String>,
+) -> Result<T, SearchError> {
+    Err(SearchError::Field {
+        field,
+        value: value.into(),
+        accepted: accepted.into(),
+    })
+}
+
+fn within<T>(field: &'static str, value: T, least: T, most: T) -> Result<(), SearchError>
+where
+    T: PartialOrd + fmt::Display,
+{
+    if least <= value && value <= most {
+        return Ok(());
+    }
+    refuse(field, value.to_string(), format!("{least} to {most}"))
+}
+
+fn weight(field: &'static str, value: f32) -> Result<(), SearchError> {
+    // Written so that a weight that is not a number is refused too.
+    within(field, value, 0.0, SearchRequest::WEIGHT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
+    use super::*;
+
+    fn refused(json: &str) -> (&'static str, String, String) {
+        let request: SearchRequest = serde_json::from_str(json).unwrap();
+        match request.validate() {
+            Err(SearchError::Field {
+                field,
+                value,
+                accepted,
+            }) => (field, value, accepted),
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_the_query_is_required() {
+        let request: SearchRequest = serde_json::from_str(r#"{"query": "rust"}"#).unwrap();
+        assert_eq!(request, SearchRequest::new("rust"));
+        assert!(request.validate().is_ok());
+        assert!(serde_json::from_str::<SearchRequest>(r#"{"query": "rust", "top": 5}"#).is_err());
+        assert!(serde_json::from_str::<SearchRequest>("{}").is_err());
+    }
+
+    #[test]
+    fn fusion_and_rerank_have_defaults_of_their_own() {
+        let json = r#"{"query": "a", "fusion": {"method": "rrf"}, "rerank": {}}"#;
+        let request: SearchRequest = serde_json::from_str(json).unwrap();
+        assert_eq!(request.fusion, Fusion::Rrf { k: 60 });
+        assert_eq!(request.rerank, Some(RerankRequest::default()));
+        let json = r#"{"query": "a", "fusion": {"method": "weighted", "dense": 1}}"#;
+        let request: SearchRequest = serde_json::from_str(json).unwrap();
+        let expected = Fusion::Weighted {
+            lexical: 0.5,
+            dense: 1.0,
+        };
+        assert_eq!(request.fusion, expected);
+        assert!(serde_json::from_str::<Fusion>(r#"{"method": "rrf", "dense": 1}"#).is_err());
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named_with_its_bounds() {
+        for (json, field, value) in [
+            (r#"{"query": " \n"}"#, "query", "blank"),
+            (r#"{"query": "a", "limit": 0}"#, "limit", "0"),
+            (r#"{"query": "a", "limit": 1001}"#, "limit", "1001"),
+            (r#"{"query": "a", "offset": 2001}"#, "offset", "2001"),
+            (r#"{"query": "a", "depth": 0}"#, "depth", "0"),
+            (r#"{"query": "a", "rerank": {"top": 101}}"#, "rerank.top", "101"),
+            (
+                r#"{"query": "a", "rerank": {"budget_ms": 0}}"#,
+                "rerank.budget_ms",
+                "0",
+            ),
+            (
+                r#"{"query": "a", "fusion": {"method": "rrf", "k": 0}}"#,
+                "fusion.k",
+                "0",
+            ),
+            (
+                r#"{"query": "a", "fusion": {"method": "weighted", "lexical": -1}}"#,
+                "fusion.lexical",
+                "-1",
+            ),
+            (
+                r#"{"query": "a", "fusion": {"method": "weighted", "lexical": 0, "dense": 0}}"#,
+                "fusion",
+                "two weights of 0",
+            ),
+        ] {
+            let (at, given, accepted) = refused(json);
+            assert_eq!((at, given.as_str()), (field, value), "{json}");
+            assert!(!accepted.is_empty());
+        }
+        let long = SearchRequest::new("é".repeat(8193)).validate().unwrap_err();
+        assert_eq!(
+            long.to_string(),
+            "query is 8193 characters long; accepted: 1 to 8192 characters"
+        );
+        assert!(SearchRequest::new("é".repeat(8192)).validate().is_ok());
+    }
+
+    #[test]
+    fn weights_that_are_not_numbers_are_refused() {
+        let mut request = SearchRequest::new("a");
+        request.fusion = Fusion::Weighted {
+            lexical: f32::NAN,
+            dense: 1.0,
+        };
+        assert!(request.validate().is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! What a search answers.
+
+use corpus::{DocumentId, Metadata, TermScore};
+use serde::Serialize;
+
+use crate::{Fusion, Mode};
+
+/// Bytes of a text: first, and after the last. In JSON `[first, end]`.
+pub type Span = [usize; 2];
+
+/// How far the answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Ordered by BM25.
+    Lexical,
+    /// Ordered by cosine.
+    Dense,
+    /// Ordered by both, fused.
+    Hybrid,
+    /// The best were reordered by the cross-encoder.
+    Reranked,
+}
+
+impl From<Mode> for Stage {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Lexical => Self::Lexical,
+            Mode::Dense => Self::Dense,
+            Mode::Hybrid => Self::Hybrid,
+        }
+    }
+}
+
+/// The answer to one search.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SearchResponse {
+    /// The page that was asked for, best first.
+    pub hits: Vec<Hit>,
+    /// How far the answer came.
+    pub stage: Stage,
+    /// Why it is less than was asked for; none when it is not.
+    pub degraded: Option<String>,
+    /// Hits over all pages: candidates of the lists, after grouping. It is bounded by `depth`, so it does not
+    /// count what matches in the whole store.
+    pub total_candidates: usize,
+    /// Milliseconds of each stage.
+    pub timings_ms: Timings,
+    /// The commit of the store that was read.
+    pub generation: u64,
+}
+
+/// Milliseconds of each stage; 0 for one that was not needed.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Timings {
+    /// Embedding the query; in a batch, the batch's time divided by its queries.
+    pub embed: f64,
+    /// The lexical list.
+    pub lexical: f64,
+    /// The dense list.
+    pub dense: f64,
+    /// Reading the candidates.
+    pub fetch: f64,
+    /// Making one list of two, and putting it in order.
+    pub fuse: f64,
+    /// The cross-encoder.
+    pub rerank: f64,
+    /// Marking terms and sentences of the page.
+    pub highlight: f64,
+    /// Explaining the page.
+    pub explain: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+/// One hit: a passage, or a document by its best passage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Hit {
+    /// Its place over all pages, from 1.
+    pub rank: usize,
+    /// The document.
+    pub document: DocumentId,
+    /// Which passage of the document, from 0.
+    pub chunk: u32,
+    /// The score of `stage`: BM25, cosine, fused or of the cross-encoder. Scores of different stages cannot be
+    /// compared, so below the reranked hits the score may rise again; `rank` is the order.
+    pub score: f32,
+    /// What gave the score.
+    pub stage: Stage,
+    /// The document's title.
+    pub title: String,
+    /// The passage.
+    pub text: String,
+    /// Where the passage stands in the document's text, in bytes.
+    pub span: Span,
+    /// The document's metadata.
+    pub metadata: Metadata,
+    /// Where terms of the query stand.
+    pub highlights: Highlights,
+    /// The sentence of `text` with the most different terms of the query; none when it has no term.
+    pub best_sentence: Option<Span>,
+    /// The other candidates of the same document, best first; empty without grouping.
+    pub passages: Vec<OtherPassage>,
+    /// How its place came about, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Explanation>,
+}
+
+/// Bytes that hold a term of the query, in order and not overlapping.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Highlights {
+    /// In the title.
+    pub title: Vec<Span>,
+    /// In the passage.
+    pub text: Vec<Span>,
+}
+
+/// A further passage of a document that is shown by a better one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OtherPassage {
+    /// Which passage of the document, from 0.
+    pub chunk: u32,
+    /// Where it stands in the document's text, in bytes.
+    pub span: Span,
+    /// Its score, as of [`Hit::score`].
+    pub score: f32,
+    /// What gave the score.
+    pub stage: Stage,
+}
+
+/// How a hit came to its place: one part for each stage that took part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// BM25.
+    pub lexical: Option<LexicalExplanation>,
+    /// Cosine.
+    pub dense: Option<DenseExplanation>,
+    /// How the lists became one.
+    pub fusion: Option<FusionExplanation>,
+    /// The cross-encoder.
+    pub rerank: Option<RerankExplanation>,
+}
+
+/// A hit in the lexical list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LexicalExplanation {
+    /// Its rank there, from 1; none when it is not among the first `depth`.
+    pub rank: Option<usize>,
+    /// Its BM25 score, the sum of its terms.
+    pub score: f32,
+    /// What each term adds.
+    pub terms: Vec<TermScore>,
+}
+
+/// A hit in the dense list.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct DenseExplanation {
+    /// Its rank there, from 1; none when it is not among the first `depth`.
+    pub rank: Option<usize>,
+    /// Cosine of its vector with the query's.
+    pub cosine: f32,
+}
+
+/// The arithmetic of the fusion: `score = lexical.weight * lexical.value + dense.weight * dense.value`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FusionExplanation {
+    /// Method and parameters.
+    pub method: Fusion,
+    /// The lexical summand.
+    pub lexical: FusionPart,
+    /// The dense summand.
+    pub dense: FusionPart,
+    /// Their sum.
+    pub score: f32,
+    /// Rank in the fused list of passages, from 1.
+    pub rank: usize,
+}
+
+/// One summand of a fusion.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct FusionPart {
+    /// The weight of the list.
+    pub weight: f32,
+    /// The normalised score or the reciprocal rank; 0 when the passage is not in the list.
+    pub value: f32,
+    /// Their product.
+    pub contribution: f32,
+}
+
+/// What the cross-encoder made of a hit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RerankExplanation {
+    /// Its score.
+    pub score: f32,
+    /// Rank before, in the list of passages, from 1.
+    pub rank_before: usize,
+    /// Rank after, in the list of passages, from 1.
+    pub rank_after: usize,
+}
