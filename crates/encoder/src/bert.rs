@@ -84,7 +84,11 @@ impl Hidden {
     /// (batch, tokens, hidden).
     pub(crate) fn padded(&self, batch: &Batch) -> Result<Tensor> {
         let width = self.states.dim(1)?;
-        Ok(self.states.reshape((batch.size(), batch.tokens(), width))?)
+        let states = match &self.rows {
+            Rows::Padded(_) => self.states.clone(),
+            Rows::Packed(lengths) => ops::unpack(&self.states, lengths, batch.tokens())?,
+        };
+        Ok(states.reshape((batch.size(), batch.tokens(), width))?)
     }
 }
 
@@ -180,20 +184,30 @@ impl Embeddings {
     }
 
     fn forward(&self, batch: &Batch, config: &Config, pass: &mut Pass) -> Result<Hidden> {
-        let ids = batch.ids().flatten_all()?;
-        let positions = Tensor::arange(0, batch.tokens() as u32, batch.device())?;
-        let positions = positions
-            .broadcast_as((batch.size(), batch.tokens()))?
-            .flatten_all()?;
-        let rows = Rows::Padded(batch.mask().clone());
-        let types = batch.types().flatten_all()?;
-        let word = pass.weight(&self.word).index_select(&ids, 0)?;
-        let position = pass.weight(&self.position).index_select(&positions, 0)?;
-        let segment = pass.weight(&self.segment).index_select(&types, 0)?;
-        let normed = self.norm.forward(&((word + position)? + segment)?, pass)?;
+        let tables = [&self.word, &self.position, &self.segment].map(|table| pass.weight(table));
+        let (sum, rows) = if ops::is_fused(batch.device(), tables[0].dtype()) {
+            let (words, positions, segments) = batch.packed();
+            let sum = ops::embed(tables.each_ref(), [words, positions, segments])?;
+            (sum, Rows::Packed(batch.lengths().into()))
+        } else {
+            (embed_padded(&tables, batch)?, Rows::Padded(batch.mask().clone()))
+        };
+        let normed = self.norm.forward(&sum, pass)?;
         let states = ops::dropout(&normed, pass.dropout(config.hidden_dropout_prob))?;
         Ok(Hidden { states, rows })
     }
+}
+
+/// Sum of the three embeddings, (batch × tokens, hidden).
+fn embed_padded([word, position, segment]: &[Tensor; 3], batch: &Batch) -> Result<Tensor> {
+    let positions = Tensor::arange(0, batch.tokens() as u32, batch.device())?;
+    let positions = positions
+        .broadcast_as((batch.size(), batch.tokens()))?
+        .flatten_all()?;
+    let word = word.index_select(&batch.ids().flatten_all()?, 0)?;
+    let position = position.index_select(&positions, 0)?;
+    let segment = segment.index_select(&batch.types().flatten_all()?, 0)?;
+    Ok(((word + position)? + segment)?)
 }
 
 /// One transformer layer (Devlin et al. 2018, section 3; Vaswani et al. 2017, section 3.1).

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use crate::bert::Hidden;
+use crate::ops::{self, Rows};
 use crate::{Batch, Result};
 
 /// Which tokens make the vector of a text.
@@ -19,7 +20,11 @@ pub enum Pooling {
 impl Pooling {
     /// (batch, hidden).
     pub(crate) fn forward(self, hidden: &Hidden, batch: &Batch) -> Result<Tensor> {
-        pool(self, &hidden.padded(batch)?, batch.mask())
+        match (&hidden.rows, self) {
+            (Rows::Packed(lengths), Self::Cls) => ops::first_rows(&hidden.states, lengths),
+            (Rows::Packed(lengths), Self::Mean) => ops::mean_rows(&hidden.states, lengths),
+            _ => pool(self, &hidden.padded(batch)?, batch.mask()),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Gradients and values of whole models.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod fused;
 mod gradients;

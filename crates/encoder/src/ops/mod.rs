@@ -3,9 +3,17 @@
 //! [`plain`] composes them from candle's differentiable operations and works on every device and number type.
 //! The fused versions serve the CPU in f32; tests hold them to the plain ones, values and gradients.
 
+mod attention;
+mod fused;
+mod linear;
+mod norm;
 pub mod plain;
+mod rows;
+mod simd;
 
-use candle_core::{DType, Tensor};
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
 
 use crate::pass::Dropout;
 use crate::{Activation, Result};
@@ -14,12 +22,12 @@ use crate::{Activation, Result};
 #[derive(Debug, Clone)]
 pub enum Rows {
     /// Back to back without padding: the lengths of the texts.
-    Packed(std::sync::Arc<[usize]>),
+    Packed(Arc<[usize]>),
     /// Each text in a block of the same size: the mask (batch, tokens), 1 on tokens.
     Padded(Tensor),
 }
 
-/// The sizes of an attention.
+/// The heads of an attention.
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
     /// Number of heads.
@@ -28,24 +36,51 @@ pub struct Heads {
     pub causal: bool,
 }
 
-/// Whether tensors like this one take the fused operations.
-pub fn is_fused(device: &candle_core::Device, dtype: DType) -> bool {
+/// Whether tensors there and of this type take the fused operations.
+pub fn is_fused(device: &Device, dtype: DType) -> bool {
     device.is_cpu() && dtype == DType::F32
+}
+
+fn fuses(x: &Tensor) -> bool {
+    is_fused(x.device(), x.dtype())
 }
 
 /// `x Wᵀ + b`: x (rows, in), weight (out, in), bias (out) to (rows, out).
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    plain::linear(x, weight, bias)
+    if fuses(x) {
+        dense(x, weight, bias, None)
+    } else {
+        plain::linear(x, weight, bias)
+    }
 }
 
 /// The activation of [`linear`].
 pub fn linear_activated(x: &Tensor, weight: &Tensor, bias: &Tensor, act: Activation) -> Result<Tensor> {
+    if fuses(x) {
+        return dense(x, weight, bias, Some(act));
+    }
     plain::activate(&plain::linear(x, weight, bias)?, act)
+}
+
+fn dense(x: &Tensor, weight: &Tensor, bias: &Tensor, act: Option<Activation>) -> Result<Tensor> {
+    let keep = x.track_op() || weight.track_op();
+    Ok(x.contiguous()?
+        .apply_op3(weight, bias, linear::Dense::new(act, keep))?)
 }
 
 /// Layer norm over the last dimension with weight and bias (Ba et al. 2016): x (rows, width).
 pub fn norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    plain::norm(x, weight, bias, eps)
+    if !fuses(x) {
+        return plain::norm(x, weight, bias, eps);
+    }
+    let affine = Tensor::stack(&[weight, bias], 0)?;
+    Ok(x.contiguous()?.apply_op2(
+        &affine,
+        norm::Norm {
+            eps: eps as f32,
+            dropout: None,
+        },
+    )?)
 }
 
 /// Layer norm of `residual + dropout(x)`: both (rows, width).
@@ -56,16 +91,73 @@ pub fn residual_norm(
     eps: f64,
     dropout: Option<Dropout>,
 ) -> Result<Tensor> {
-    plain::residual_norm(x, residual, (weight, bias), eps, dropout)
+    if !fuses(x) {
+        return plain::residual_norm(x, residual, (weight, bias), eps, dropout);
+    }
+    let affine = Tensor::stack(&[weight, bias], 0)?;
+    let norm = norm::Norm {
+        eps: eps as f32,
+        dropout,
+    };
+    Ok(x.contiguous()?
+        .apply_op3(&residual.contiguous()?, &affine, norm)?)
 }
 
 /// Drops values of x of any shape.
 pub fn dropout(x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
-    plain::dropout(x, dropout)
+    match dropout {
+        Some(dropout) if fuses(x) => Ok(x.contiguous()?.apply_op1(dropout)?),
+        dropout => plain::dropout(x, dropout),
+    }
 }
 
 /// Self-attention (Vaswani et al. 2017, section 3.2): qkv (rows, 3 hidden), queries, keys and values of all heads
 /// side by side, to (rows, hidden). The dropout is on the attention weights.
 pub fn attention(qkv: &Tensor, rows: &Rows, heads: Heads, dropout: Option<Dropout>) -> Result<Tensor> {
-    plain::attention(qkv, rows, heads, dropout)
+    match rows {
+        Rows::Padded(mask) => plain::attention(qkv, mask, heads, dropout),
+        Rows::Packed(lengths) => {
+            let lengths = lengths.clone();
+            Ok(qkv.contiguous()?.apply_op1(attention::Attention {
+                lengths,
+                heads,
+                dropout,
+            })?)
+        }
+    }
+}
+
+/// Sum of the rows `ids` of the three tables, each (ids, width), packed; f32 on the CPU only.
+pub(crate) fn embed([word, position, segment]: [&Tensor; 3], ids: [Vec<u32>; 3]) -> Result<Tensor> {
+    Ok(word.apply_op3(position, segment, rows::Embed { ids })?)
+}
+
+/// Packed rows to rows with padding of zeros: (rows, width) to (texts × tokens, width).
+pub(crate) fn unpack(x: &Tensor, lengths: &[usize], tokens: usize) -> Result<Tensor> {
+    let mut next = 0..;
+    let row = |at: usize, length: usize| if at < length { next.next() } else { None };
+    let mut row = row;
+    let mut taken = Vec::with_capacity(lengths.len() * tokens);
+    for &length in lengths {
+        taken.extend((0..tokens).map(|at| row(at, length).unwrap_or(rows::NO_ROW)));
+    }
+    Ok(x.apply_op1(rows::Take { rows: taken })?)
+}
+
+/// The first row of each packed text: (rows, width) to (texts, width).
+pub(crate) fn first_rows(x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
+    let starts = lengths.iter().scan(0u32, |sum, &length| {
+        *sum += length as u32;
+        Some(*sum - length as u32)
+    });
+    Ok(x.apply_op1(rows::Take {
+        rows: starts.collect(),
+    })?)
+}
+
+/// The mean row of each packed text: (rows, width) to (texts, width).
+pub(crate) fn mean_rows(x: &Tensor, lengths: &Arc<[usize]>) -> Result<Tensor> {
+    Ok(x.apply_op1(rows::MeanRows {
+        lengths: lengths.clone(),
+    })?)
 }

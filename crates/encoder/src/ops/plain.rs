@@ -2,9 +2,9 @@
 
 use candle_core::{D, DType, Device, Tensor};
 
-use super::{Heads, Rows};
+use super::Heads;
 use crate::pass::Dropout;
-use crate::{Activation, Error, Result};
+use crate::{Activation, Result};
 
 /// See [`super::linear`].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
@@ -62,16 +62,8 @@ fn factor_tensor(factors: Vec<f32>, dims: &[usize], like: &Tensor) -> Result<Ten
         .to_device(like.device())?)
 }
 
-/// See [`super::attention`]. Takes padded rows only.
-pub fn attention(qkv: &Tensor, rows: &Rows, heads: Heads, dropout: Option<Dropout>) -> Result<Tensor> {
-    let Rows::Padded(mask) = rows else {
-        let accepted = "padded rows on this device and number type".into();
-        return Err(Error::Setting {
-            field: "rows",
-            value: "packed".into(),
-            accepted,
-        });
-    };
+/// See [`super::attention`], of padded rows under mask (batch, tokens).
+pub fn attention(qkv: &Tensor, mask: &Tensor, heads: Heads, dropout: Option<Dropout>) -> Result<Tensor> {
     let (batch, tokens) = mask.dims2()?;
     let hidden = qkv.dim(1)? / 3;
     let size = hidden / heads.count;
