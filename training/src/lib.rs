@@ -1,1 +1,5 @@
-//! The commands that train.
+//! The commands that train: vocabularies, masked language models, sentence encoders, and what a teacher knows.
+
+mod commands;
+
+pub use commands::{TrainCommand, run};

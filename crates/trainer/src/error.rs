@@ -1,0 +1,110 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+/// Shorthand for this crate's results.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error with the values that explain it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The model refused.
+    #[error(transparent)]
+    Encoder(#[from] encoder::Error),
+    /// The tensor library refused.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// The tokenizer refused.
+    #[error(transparent)]
+    Text(#[from] text::Error),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A line of a data file does not have the expected form.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The recipe cannot be understood.
+    #[error("recipe {recipe}: {reason}")]
+    Recipe {
+        /// The recipe's file, or the override.
+        recipe: String,
+        /// The parser's message, with the position.
+        reason: String,
+    },
+    /// A setting is outside of its accepted range.
+    #[error("{field} is {value}, accepted: {accepted}")]
+    Setting {
+        /// The setting's name in the recipe.
+        field: &'static str,
+        /// What was given.
+        value: String,
+        /// What would be accepted.
+        accepted: String,
+    },
+    /// Two inputs that belong together do not fit.
+    #[error("{what}: expected {expected}, found {found}")]
+    Mismatch {
+        /// Which inputs.
+        what: String,
+        /// What fits.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// The loss is not a number, or infinite.
+    #[error("step {step}: the loss is {loss} on the batch of {batch}")]
+    LossNotFinite {
+        /// The step.
+        step: u64,
+        /// The loss.
+        loss: f32,
+        /// What was in the batch.
+        batch: String,
+    },
+    /// A gradient is not a number, or infinite.
+    #[error("step {step}: the gradient of {variable} is not finite on the batch of {batch}")]
+    GradientNotFinite {
+        /// The step.
+        step: u64,
+        /// The variable's name.
+        variable: String,
+        /// What was in the batch.
+        batch: String,
+    },
+    /// Some variables learn nothing.
+    #[error("after {steps} steps these variables have received no gradient: {}", variables.join(", "))]
+    NoGradient {
+        /// Steps taken.
+        steps: u64,
+        /// Names of the variables.
+        variables: Vec<String>,
+    },
+    /// A checkpoint is damaged or belongs to another run.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Adds the path to an error of the operating system.
+pub(crate) fn io(path: &std::path::Path) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,346 @@
+//! AdamW (Loshchilov and Hutter 2019, algorithm 2) in one pass over each variable.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::backprop::GradStore;
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor, Var};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Settings of the optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Decoupled weight decay; not on biases and norms.
+    pub weight_decay: f64,
+    /// Gradients whose global norm is above this are scaled down to it; 0 switches it off.
+    pub clip_norm: f64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            learning_rate: 5e-4,
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+        }
+    }
+}
+
+/// The optimizer's memory: two moments a variable. Variables are f32 on the CPU.
+pub struct AdamW {
+    settings: Settings,
+    slots: Vec<Slot>,
+}
+
+/// A variable with its moments.
+pub struct Slot {
+    /// The variable's name in the model.
+    pub name: String,
+    /// The variable.
+    pub var: Var,
+    /// Running means of the gradient and of its square.
+    moments: Mutex<Moments>,
+    decays: bool,
+}
+
+#[derive(Default)]
+struct Moments {
+    mean: Vec<f32>,
+    square: Vec<f32>,
+}
+
+/// The gradients of one step, in the order of the optimizer's variables.
+pub struct Gradients {
+    tensors: Vec<Option<Tensor>>,
+    norms: Vec<f64>,
+}
+
+impl AdamW {
+    /// Starts with moments of zero.
+    ///
+    /// # Errors
+    /// When a variable is not f32 on the CPU.
+    pub fn new(vars: Vec<(String, Var)>, settings: Settings) -> Result<Self> {
+        let slots = vars
+            .into_iter()
+            .map(|(name, var)| Slot::new(name, var))
+            .collect::<Result<_>>()?;
+        Ok(Self { settings, slots })
+    }
+
+    /// The variables, in order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Trainable numbers in all.
+    pub fn parameters(&self) -> usize {
+        self.slots.iter().map(|slot| slot.var.elem_count()).sum()
+    }
+
+    /// Takes the gradients of the variables out of a backward pass and measures them.
+    ///
+    /// # Errors
+    /// When the tensor library refuses.
+    pub fn gradients(&self, store: &mut GradStore) -> Result<Gradients> {
+        let tensors = self
+            .slots
+            .iter()
+            .map(|slot| store.remove(&slot.var).map(|grad| grad.contiguous()).transpose())
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        let norms = tensors
+            .iter()
+            .map(|grad| grad.as_ref().map_or(Ok(0.0), square_sum).map(f64::sqrt))
+            .collect::<Result<_>>()?;
+        Ok(Gradients { tensors, norms })
+    }
+
+    /// One step with gradients already taken; `step` counts from 1.
+    ///
+    /// # Errors
+    /// When the tensor library refuses.
+    pub fn step(&self, gradients: &Gradients, step: u64, learning_rate: f64) -> Result<()> {
+        let Settings {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            clip_norm,
+            ..
+        } = self.settings;
+        let norm = gradients.norm();
+        let scale = if clip_norm > 0.0 && norm > clip_norm {
+            clip_norm / norm
+        } else {
+            1.0
+        };
+        let power = i32::try_from(step).unwrap_or(i32::MAX);
+        let correction1 = 1.0 - beta1.powi(power);
+        let correction2 = 1.0 - beta2.powi(power);
+        for (slot, gradient) in self.slots.iter().zip(&gradients.tensors) {
+            let Some(gradient) = gradient else { continue };
+            let update = Update {
+                moments: &slot.moments,
+                scale: scale as f32,
+                beta1: beta1 as f32,
+                beta2: beta2 as f32,
+                epsilon: epsilon as f32,
+                keep: if slot.decays {
+                    (1.0 - learning_rate * weight_decay) as f32
+                } else {
+                    1.0
+                },
+                rate: (learning_rate / correction1) as f32,
+                root: (1.0 / correction2).sqrt() as f32,
+            };
+            slot.var.inplace_op2(gradient, &update)?;
+        }
+        Ok(())
+    }
+}
+
+impl Gradients {
+    /// The norm of all gradients as one vector.
+    pub fn norm(&self) -> f64 {
+        self.norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt()
+    }
+
+    /// The norm of each variable's gradient; 0 when it has none.
+    pub fn norms(&self) -> &[f64] {
+        &self.norms
+    }
+}
+
+impl Slot {
+    fn new(name: String, var: Var) -> Result<Self> {
+        if !var.device().is_cpu() || var.dtype() != DType::F32 {
+            return Err(Error::Mismatch {
+                what: format!("variable {name}"),
+                expected: "f32 on the CPU".into(),
+                found: format!("{:?} on {:?}", var.dtype(), var.device().location()),
+            });
+        }
+        let zeros = vec![0.0; var.elem_count()];
+        let moments = Mutex::new(Moments {
+            mean: zeros.clone(),
+            square: zeros,
+        });
+        // Biases and the two vectors of a layer norm are the variables of rank one.
+        let decays = var.rank() > 1;
+        Ok(Self {
+            name,
+            var,
+            moments,
+            decays,
+        })
+    }
+
+    /// Copies of the two moments: mean and square, as long as the variable.
+    pub fn moments(&self) -> (Vec<f32>, Vec<f32>) {
+        let moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        (moments.mean.clone(), moments.square.clone())
+    }
+
+    /// Puts moments back, as read from a checkpoint; both as long as the variable.
+    pub(crate) fn restore(&self, mean: Vec<f32>, square: Vec<f32>) {
+        *self.moments.lock().unwrap_or_else(PoisonError::into_inner) = Moments { mean, square };
+    }
+}
+
+fn square_sum(tensor: &Tensor) -> Result<f64> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let candle_core::Storage::Cpu(storage) = &*storage else {
+        return Err(candle_core::Error::Msg("gradients are expected on the CPU".into()).into());
+    };
+    let values = &storage.as_slice::<f32>()?[layout.start_offset()..][..layout.shape().elem_count()];
+    // Blocks of a fixed size, added in order, so that the sum does not depend on the number of threads.
+    let sums: Vec<f64> = values
+        .par_chunks(BLOCK)
+        .map(|block| block.iter().map(|&x| f64::from(x) * f64::from(x)).sum())
+        .collect();
+    Ok(sums.iter().sum())
+}
+
+/// Values that one thread takes at a time.
+const BLOCK: usize = 1 << 14;
+
+struct Update<'a> {
+    moments: &'a Mutex<Moments>,
+    scale: f32,
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    keep: f32,
+    rate: f32,
+    root: f32,
+}
+
+impl Update<'_> {
+    fn apply(&self, weights: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
+        for (((w, &g), m), v) in weights.iter_mut().zip(gradient).zip(mean).zip(square) {
+            let g = g * self.scale;
+            *m = self.beta1 * *m + (1.0 - self.beta1) * g;
+            *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
+            *w = self.keep * *w - self.rate * *m / (v.sqrt() * self.root + self.epsilon);
+        }
+    }
+}
+
+impl InplaceOp2 for Update<'_> {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+
+    fn cpu_fwd(
+        &self,
+        weights: &mut CpuStorage,
+        layout: &Layout,
+        gradient: &CpuStorage,
+        gradient_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let (CpuStorage::F32(weights), CpuStorage::F32(gradient)) = (weights, gradient) else {
+            return Err(candle_core::Error::Msg("adamw takes f32".into()));
+        };
+        let count = layout.shape().elem_count();
+        let weights = &mut weights[layout.start_offset()..][..count];
+        let gradient = &gradient[gradient_layout.start_offset()..][..count];
+        let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        let Moments { mean, square } = &mut *moments;
+        weights
+            .par_chunks_mut(BLOCK)
+            .zip(gradient.par_chunks(BLOCK))
+            .zip(mean.par_chunks_mut(BLOCK).zip(square.par_chunks_mut(BLOCK)))
+            .for_each(|((w, g), (m, v))| self.apply(w, g, m, v));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+    use candle_core::Device;
+
+    /// The formulas of the paper in f64, one number at a time.
+    fn oracle(w: f64, gradients: &[f64], s: &Settings, decays: bool) -> f64 {
+        let (mut w, mut m, mut v) = (w, 0.0, 0.0);
+        for (at, g) in gradients.iter().enumerate() {
+            let t = at as i32 + 1;
+            m = s.beta1 * m + (1.0 - s.beta1) * g;
+            v = s.beta2 * v + (1.0 - s.beta2) * g * g;
+            let (mean, square) = (m / (1.0 - s.beta1.powi(t)), v / (1.0 - s.beta2.powi(t)));
+            let decay = if decays {
+                s.learning_rate * s.weight_decay * w
+            } else {
+                0.0
+            };
+            w = w - decay - s.learning_rate * mean / (square.sqrt() + s.epsilon);
+        }
+        w
+    }
+
+    #[test]
+    fn agrees_with_the_formulas() {
+        let settings = Settings {
+            learning_rate: 0.01,
+            clip_norm: 0.0,
+            ..Settings::default()
+        };
+        let start = [0.5f32, -1.0, 2.0, 0.0];
+        for (shape, decays) in [(vec![2, 2], true), (vec![4], false)] {
+            let var = Var::from_tensor(&Tensor::new(&start, &Device::Cpu).unwrap().reshape(shape).unwrap());
+            let var = var.unwrap();
+            let adam = AdamW::new(vec![("w".into(), var.clone())], settings).unwrap();
+            let mut gradients = vec![Vec::new(); 4];
+            for step in 1..=7u64 {
+                // The gradient of sum(w^2 * step) is 2 step w.
+                let now = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                for (list, w) in gradients.iter_mut().zip(now) {
+                    list.push(2.0 * step as f64 * f64::from(w));
+                }
+                let loss = (var.sqr().unwrap().sum_all().unwrap() * step as f64).unwrap();
+                let taken = adam.gradients(&mut loss.backward().unwrap()).unwrap();
+                adam.step(&taken, step, settings.learning_rate).unwrap();
+            }
+            let end = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for ((start, end), gradients) in start.iter().zip(end).zip(&gradients) {
+                let expected = oracle(f64::from(*start), gradients, &settings, decays);
+                assert!((f64::from(end) - expected).abs() < 1e-5, "{end} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn clips_to_the_global_norm() {
+        let settings = Settings {
+            clip_norm: 1.0,
+            beta1: 0.0,
+            ..Settings::default()
+        };
+        let var = Var::from_tensor(&Tensor::new(&[3f32, 4.0], &Device::Cpu).unwrap()).unwrap();
+        let adam = AdamW::new(vec![("w".into(), var.clone())], settings).unwrap();
+        let loss = (var.sqr().unwrap().sum_all().unwrap() * 0.5).unwrap();
+        let gradients = adam.gradients(&mut loss.backward().unwrap()).unwrap();
+        assert!((gradients.norm() - 5.0).abs() < 1e-6);
+        adam.step(&gradients, 1, 0.0).unwrap();
+        let (mean, _) = adam.slots()[0].moments();
+        assert!(
+            (mean[0] - 0.6).abs() < 1e-6 && (mean[1] - 0.8).abs() < 1e-6,
+            "{mean:?}"
+        );
+    }
+}
