@@ -69,7 +69,7 @@ mod tests {
     fn any_growing_curve_has_spearman_one_and_constants_have_none() {
         let left = [1.0, 2.0, 3.0, 4.0];
         let right = [1.0, 8.0, 27.0, 64.0];
-        assert_eq!(spearman(&left, &right).unwrap(), Some(1.0));
+        assert!(spearman(&left, &right).unwrap().unwrap() > 1.0 - 1e-12);
         assert!(pearson(&left, &right).unwrap().unwrap() < 0.96);
         assert_eq!(pearson(&left, &[5.0; 4]).unwrap(), None);
         assert_eq!(pearson(&[], &[]).unwrap(), None);
