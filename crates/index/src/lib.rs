@@ -1,1 +1,36 @@
-//! Segments, manifest, commits.
+//! An index on disk: segments, the manifest that lists them, commits.
+//!
+//! ```text
+//! manifest.json             format version, generation, settings, live segments with the checksums of their files
+//! write.lock                held by the one process that writes
+//! segments/<id>/            one segment, in one number space of rows; a row is a passage
+//!   ids, texts, metadata    documents, see `segment/documents.rs`
+//!   documents, passages     tables of the two, see there
+//!   postings/               tantivy, one segment; row n is tantivy's document n
+//!   vectors, graph          see the crate `vectors`; small segments have no graph
+//!   deletes-<generation>    deleted rows, a roaring bitmap in its portable format
+//! ```
+//!
+//! A file that the manifest lists never changes. A commit writes new files and then replaces the manifest in one
+//! step (written aside, synced, renamed, folder synced); what is interrupted before that has not happened, and
+//! the next writer removes its remains. A [`Snapshot`] reads one commit for as long as it is held.
+
+mod commit;
+mod disk;
+mod error;
+mod hash;
+mod index;
+mod manifest;
+mod map;
+mod segment;
+mod settings;
+mod snapshot;
+mod top;
+mod writer;
+
+pub use hash::content_hash;
+pub use index::Index;
+pub use manifest::FORMAT;
+pub use settings::{Settings, WriterSettings};
+pub use snapshot::Snapshot;
+pub use writer::Writer;

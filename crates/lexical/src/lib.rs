@@ -1,1 +1,21 @@
-//! BM25 over tantivy.
+//! BM25 over tantivy: analysis of text, postings on disk, scores.
+//!
+//! [`Analyzer`] turns text into terms; [`PostingsWriter`] writes the terms of passages, in row order, as one
+//! tantivy segment; [`Postings`] reads them. A [`Ranking`] holds the weights of a query's terms, taken over the
+//! live rows of all the segments that are searched together, and scores the rows of each.
+//!
+//! tantivy gives analysis, postings and the quantised lengths. The scores are summed here, over every posting of
+//! the query's terms, because tantivy's pruning (block-max WAND) rests on bounds that were computed from the
+//! average length within one segment: with statistics over several segments they are bounds no longer, and a
+//! best passage could be passed over in silence.
+
+mod analyzer;
+mod error;
+mod postings;
+mod ranking;
+mod words;
+
+pub use analyzer::{Analyzer, TERM_BYTES_MAX, Token};
+pub use error::LexicalError;
+pub use postings::{Postings, PostingsWriter};
+pub use ranking::{B, K1, Part, Query, Ranking, Totals};

@@ -1,0 +1,165 @@
+//! Every change to the disk, each with the name of its file in the error.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use corpus::StoreError;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Size and checksum of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FileSum {
+    /// Length in bytes.
+    pub(crate) bytes: u64,
+    /// XXH3-64, seed 0, in hexadecimal.
+    pub(crate) xxh3: String,
+}
+
+/// A file being written.
+pub(crate) struct Output {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Output {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, StoreError> {
+        step(&path)?;
+        let file = File::create(&path).map_err(|e| StoreError::io(&path, e))?;
+        Ok(Self {
+            path,
+            file: BufWriter::with_capacity(1 << 16, file),
+        })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file
+            .write_all(bytes)
+            .map_err(|e| StoreError::io(&self.path, e))
+    }
+
+    /// Waits until the disk has all bytes. The name is on disk when its folder is synced.
+    pub(crate) fn finish(mut self) -> Result<(), StoreError> {
+        step(&self.path)?;
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|e| StoreError::io(&self.path, e))
+    }
+}
+
+pub(crate) fn write(path: PathBuf, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut output = Output::create(path)?;
+    output.write(bytes)?;
+    output.finish()
+}
+
+pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
+    step(path)?;
+    fs::create_dir_all(path).map_err(|e| StoreError::io(path, e))
+}
+
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    step(to)?;
+    fs::rename(from, to).map_err(|e| StoreError::io(to, e))
+}
+
+/// Makes the names in a folder durable. Only Unix has such a thing.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    step(path)?;
+    if cfg!(unix) {
+        let synced = File::open(path).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| StoreError::io(path, e))?;
+    }
+    Ok(())
+}
+
+/// Removes a file or a whole folder.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    step(path)?;
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    removed.map_err(|e| StoreError::io(path, e))
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    fs::read(path).map_err(|e| StoreError::io(path, e))
+}
+
+/// The names in a folder, sorted; none when there is no such folder.
+pub(crate) fn list(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(StoreError::io(folder, e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| StoreError::io(folder, e))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Reads a file once for its size and checksum.
+pub(crate) fn sum(path: &Path) -> Result<FileSum, StoreError> {
+    let io = |e| StoreError::io(path, e);
+    let mut file = File::open(path).map_err(io)?;
+    let mut hash = Xxh3::new();
+    let mut bytes = 0;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = file.read(&mut buffer).map_err(io)?;
+        if read == 0 {
+            return Ok(FileSum {
+                bytes,
+                xxh3: format!("{:016x}", hash.digest()),
+            });
+        }
+        hash.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+}
+
+/// A place where a test may stop the work or make it fail: before each change to the disk.
+#[cfg(not(test))]
+fn step(_path: &Path) -> Result<(), StoreError> {
+    Ok(())
+}
+
+#[cfg(test)]
+use faults::step;
+
+/// Faults that tests inject: whatever happens to a disk happens here.
+#[cfg(test)]
+pub(crate) mod faults {
+    use super::{Path, StoreError};
+    use std::cell::RefCell;
+    use std::io;
+
+    type Fault = Box<dyn FnMut(&Path) -> io::Result<()>>;
+
+    thread_local! {
+        static FAULT: RefCell<Option<Fault>> = const { RefCell::new(None) };
+    }
+
+    /// Calls `fault` before each change to the disk on this thread while `work` runs.
+    pub(crate) fn with<T>(
+        fault: impl FnMut(&Path) -> io::Result<()> + 'static,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        FAULT.with_borrow_mut(|slot| *slot = Some(Box::new(fault)));
+        let result = work();
+        FAULT.with_borrow_mut(|slot| *slot = None);
+        result
+    }
+
+    pub(super) fn step(path: &Path) -> Result<(), StoreError> {
+        let outcome = FAULT.with_borrow_mut(|slot| slot.as_mut().map_or(Ok(()), |fault| fault(path)));
+        outcome.map_err(|e| StoreError::io(path, e))
+    }
+}

@@ -1,0 +1,123 @@
+//! Reading a segment.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use corpus::{Filter, StoreError};
+use lexical::Postings;
+use roaring::RoaringBitmap;
+use vectors::{Exact, Nearest, Neighbour, Vectors};
+
+use super::Documents;
+use crate::disk::{self, FileSum};
+use crate::error::{self, damaged};
+use crate::manifest::SegmentEntry;
+
+/// How many filters a segment remembers the matching rows of.
+const FILTERS_KEPT: usize = 32;
+
+/// The files of a segment. Which rows are deleted is said elsewhere, so the same segment serves many commits.
+pub(crate) struct Segment {
+    pub(crate) folder: PathBuf,
+    pub(crate) documents: Documents,
+    pub(crate) vectors: Vectors,
+    pub(crate) postings: Postings,
+    /// Filters, as text, with the rows that fulfil them; the latest last.
+    filters: Mutex<Vec<(String, Arc<RoaringBitmap>)>>,
+}
+
+impl Segment {
+    /// Compares size and checksum of every file, then opens them.
+    pub(crate) fn open(folder: PathBuf, entry: &SegmentEntry, dimension: usize) -> Result<Self, StoreError> {
+        for (name, expected) in &entry.files {
+            check_sum(&folder.join(name), expected)?;
+        }
+        let path = folder.join("vectors");
+        let vectors = Vectors::open(&path).map_err(|e| error::vector(e, None, &path))?;
+        if vectors.dimension() != dimension {
+            let reason = format!(
+                "vectors of {} values in an index of {dimension}",
+                vectors.dimension()
+            );
+            return Err(damaged(&path, reason));
+        }
+        let postings = Postings::open(&folder.join("postings")).map_err(error::lexical)?;
+        for (path, rows) in [(path, vectors.len()), (folder.join("postings"), postings.rows())] {
+            if rows != entry.passages {
+                return Err(damaged(
+                    &path,
+                    format!("{rows} rows for {} passages", entry.passages),
+                ));
+            }
+        }
+        let documents = Documents::open(&folder, entry.documents, entry.passages)?;
+        Ok(Self {
+            folder,
+            documents,
+            vectors,
+            postings,
+            filters: Mutex::default(),
+        })
+    }
+
+    /// The nearest rows by cosine; see [`Nearest::nearest`].
+    pub(crate) fn nearest(
+        &self,
+        vector: &[f32],
+        k: usize,
+        allowed: Option<&RoaringBitmap>,
+        _exact: bool,
+    ) -> Result<Vec<Neighbour>, StoreError> {
+        let found = Exact::new(&self.vectors).nearest(vector, k, allowed);
+        found.map_err(|e| error::vector(e, None, &self.folder.join("vectors")))
+    }
+
+    /// The rows whose document fulfils a filter, deleted ones included. Remembers the latest filters.
+    pub(crate) fn fulfilling(&self, filter: &Filter) -> Result<Arc<RoaringBitmap>, StoreError> {
+        let key = serde_json::Value::from(filter.clone()).to_string();
+        let known = |filters: &Vec<(String, Arc<RoaringBitmap>)>| {
+            filters
+                .iter()
+                .find(|(known, _)| *known == key)
+                .map(|(_, rows)| Arc::clone(rows))
+        };
+        let lock = || self.filters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rows) = known(&lock()) {
+            return Ok(rows);
+        }
+        let mut rows = RoaringBitmap::new();
+        for document in 0..self.documents.len() {
+            if filter.matches(&self.documents.metadata(document)?) {
+                rows.insert_range(self.documents.rows(document)?);
+            }
+        }
+        let rows = Arc::new(rows);
+        let mut filters = lock();
+        if filters.len() == FILTERS_KEPT {
+            filters.remove(0);
+        }
+        filters.push((key, Arc::clone(&rows)));
+        Ok(rows)
+    }
+}
+
+/// Refuses a file that is not what was written, naming it.
+pub(crate) fn check_sum(path: &Path, expected: &FileSum) -> Result<(), StoreError> {
+    let found = disk::sum(path)?;
+    if found.bytes != expected.bytes {
+        let offset = found.bytes.min(expected.bytes);
+        let reason = format!(
+            "byte {offset}: the file has {} bytes instead of {}",
+            found.bytes, expected.bytes
+        );
+        return Err(damaged(path, reason));
+    }
+    if found.xxh3 != expected.xxh3 {
+        let reason = format!(
+            "checksum {} is recorded, its bytes have {}",
+            expected.xxh3, found.xxh3
+        );
+        return Err(damaged(path, reason));
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Writing a segment, document by document.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use corpus::{DocumentId, PreparedDocument, StoreError};
+use lexical::{Analyzer, PostingsWriter};
+use roaring::RoaringBitmap;
+use vectors::VectorsWriter;
+
+use super::documents::DocumentsWriter;
+use crate::disk;
+use crate::error;
+use crate::manifest::SegmentEntry;
+use crate::{Settings, WriterSettings};
+
+/// A segment that is not closed yet.
+pub(crate) struct SegmentWriter {
+    id: u64,
+    folder: PathBuf,
+    settings: Settings,
+    documents: DocumentsWriter,
+    vectors: VectorsWriter,
+    postings: PostingsWriter,
+    /// The live document of each id in this segment.
+    numbers: HashMap<DocumentId, u32>,
+    deleted: RoaringBitmap,
+    text_bytes: u64,
+}
+
+impl SegmentWriter {
+    pub(crate) fn create(
+        folder: PathBuf,
+        id: u64,
+        settings: &Settings,
+        analyzer: &Analyzer,
+    ) -> Result<Self, StoreError> {
+        disk::create_folder(&folder)?;
+        let vectors = VectorsWriter::create(&folder.join("vectors"), settings.dimension);
+        Ok(Self {
+            id,
+            documents: DocumentsWriter::create(&folder)?,
+            vectors: vectors.map_err(|e| error::vector(e, None, &folder))?,
+            postings: PostingsWriter::create(&folder.join("postings"), analyzer).map_err(error::lexical)?,
+            settings: settings.clone(),
+            folder,
+            numbers: HashMap::new(),
+            deleted: RoaringBitmap::new(),
+            text_bytes: 0,
+        })
+    }
+
+    /// Adds a document that was checked; an earlier one of its id in this segment is deleted. Says whether there
+    /// was one. After an error the segment cannot be used.
+    pub(crate) fn push(&mut self, prepared: &PreparedDocument) -> Result<bool, StoreError> {
+        let PreparedDocument { document, passages } = prepared;
+        let number = self.documents.push(prepared)?;
+        for passage in passages {
+            let vector = self.vectors.push(&passage.vector);
+            vector.map_err(|e| error::vector(e, Some(&document.id), &self.folder))?;
+            let text = &document.text[passage.span.clone()];
+            let text = self.settings.titles.searchable(&document.title, text);
+            self.postings.push(&text).map_err(error::lexical)?;
+            self.text_bytes += text.len() as u64;
+        }
+        self.text_bytes += document.text.len() as u64;
+        let replaced = self.delete(&document.id);
+        self.numbers.insert(document.id.clone(), number);
+        Ok(replaced)
+    }
+
+    /// Deletes the live document of that id, if there is one.
+    pub(crate) fn delete(&mut self, id: &DocumentId) -> bool {
+        let number = self.numbers.remove(id);
+        if let Some(number) = number {
+            self.deleted.insert_range(self.documents.rows(number));
+        }
+        number.is_some()
+    }
+
+    pub(crate) fn is_full(&self, limits: &WriterSettings) -> bool {
+        self.documents.passages() >= limits.segment_passages_max
+            || self.text_bytes >= limits.segment_bytes_max
+    }
+
+    /// Closes the files and lists them with their checksums; beside them the deleted rows and the number of live
+    /// documents. `None` when every document was deleted again.
+    pub(crate) fn finish(self) -> Result<Option<(SegmentEntry, RoaringBitmap, u32)>, StoreError> {
+        if self.numbers.is_empty() {
+            drop((self.documents, self.vectors, self.postings));
+            disk::remove(&self.folder)?;
+            return Ok(None);
+        }
+        let passages = self.documents.passages();
+        let documents = self.documents.finish()?;
+        self.vectors
+            .finish()
+            .map_err(|e| error::vector(e, None, &self.folder))?;
+        self.postings.finish().map_err(error::lexical)?;
+        let files = list(&self.folder)?;
+        let entry = SegmentEntry {
+            id: self.id,
+            documents,
+            passages,
+            files,
+            deletes: None,
+        };
+        Ok(Some((entry, self.deleted, self.numbers.len() as u32)))
+    }
+}
+
+/// Sizes and checksums of the files of a segment; its folders are made durable.
+fn list(folder: &Path) -> Result<BTreeMap<String, disk::FileSum>, StoreError> {
+    let mut files = BTreeMap::new();
+    for name in disk::list(folder)? {
+        let path = folder.join(&name);
+        if path.is_dir() {
+            for inner in disk::list(&path)? {
+                files.insert(format!("{name}/{inner}"), disk::sum(&path.join(&inner))?);
+            }
+            disk::sync_folder(&path)?;
+        } else {
+            files.insert(name, disk::sum(&path)?);
+        }
+    }
+    disk::sync_folder(folder)?;
+    Ok(files)
+}

@@ -1,0 +1,75 @@
+//! What is fixed when an index is created, and what a writer may choose.
+
+use corpus::{StoreError, TitleUse};
+use serde::{Deserialize, Serialize};
+
+/// What is fixed when an index is created; stored in the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Length of the vectors.
+    pub dimension: usize,
+    /// Fingerprint of the model and tokenizer that make the vectors.
+    pub fingerprint: String,
+    /// Where that model was opened from: `bundled`, or a folder.
+    pub model: String,
+    /// Whether titles are embedded and matched.
+    pub titles: TitleUse,
+    /// The language of [`lexical::Analyzer`].
+    pub language: String,
+    /// Tokens per passage at most.
+    pub chunk_tokens: usize,
+    /// Tokens that a passage shares with the one before it.
+    pub chunk_overlap: usize,
+}
+
+impl Settings {
+    /// Refuses to go on with an index whose settings differ.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherModel`] for another fingerprint, [`StoreError::Settings`] for everything else that
+    /// decides what is stored. Where the model was opened from may differ.
+    pub(crate) fn accept(&self, wanted: &Self) -> Result<(), StoreError> {
+        if self.fingerprint != wanted.fingerprint {
+            let (expected, found) = (self.fingerprint.clone(), wanted.fingerprint.clone());
+            return Err(StoreError::OtherModel { expected, found });
+        }
+        let differs = |name: &str, has: &dyn std::fmt::Debug, wants: &dyn std::fmt::Debug| {
+            let message = format!("the index has {name} {has:?}, not {wants:?}; use that or index anew");
+            Err(StoreError::Settings(message))
+        };
+        if self.dimension != wanted.dimension {
+            return differs("dimension", &self.dimension, &wanted.dimension);
+        }
+        if self.titles != wanted.titles {
+            return differs("titles", &self.titles, &wanted.titles);
+        }
+        if self.language != wanted.language {
+            return differs("language", &self.language, &wanted.language);
+        }
+        let chunks = |settings: &Self| (settings.chunk_tokens, settings.chunk_overlap);
+        if chunks(self) != chunks(wanted) {
+            return differs("chunk tokens and overlap", &chunks(self), &chunks(wanted));
+        }
+        Ok(())
+    }
+}
+
+/// What a writer may choose anew each time.
+#[derive(Debug, Clone)]
+pub struct WriterSettings {
+    /// A segment is closed when it has this many passages. More make searching faster, and take more memory
+    /// while writing: about 8 KB per passage of 200 words.
+    pub segment_passages_max: u32,
+    /// A segment is closed when the texts it was given have this many bytes.
+    pub segment_bytes_max: u64,
+}
+
+impl Default for WriterSettings {
+    fn default() -> Self {
+        Self {
+            segment_passages_max: 20_000,
+            segment_bytes_max: 256 << 20,
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Reading one commit.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use corpus::{
+    Document, DocumentId, Filter, MatchingQuery, NearestQuery, Passage, PassageRef, ReadStore, Scored,
+    StoreError, StoreInfo, TermScore,
+};
+use lexical::{Analyzer, Part, Query, Ranking, Totals};
+use roaring::RoaringBitmap;
+use vectors::Neighbour;
+
+use crate::Settings;
+use crate::disk;
+use crate::error::{self, damaged};
+use crate::manifest::{Manifest, SegmentEntry, segment_folder};
+use crate::segment::{Segment, Stored, check_sum};
+use crate::top::{Candidate, best, split};
+
+/// A segment with the rows that are deleted in one commit.
+pub(crate) struct Live {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) entry: SegmentEntry,
+    pub(crate) deleted: RoaringBitmap,
+    totals: Totals,
+}
+
+impl Live {
+    pub(crate) fn open(
+        index: &Path,
+        entry: &SegmentEntry,
+        segment: Arc<Segment>,
+    ) -> Result<Self, StoreError> {
+        let deleted = read_deletes(&segment_folder(index, entry.id), entry)?;
+        let totals = segment.postings.totals(&deleted);
+        Ok(Self {
+            segment,
+            entry: entry.clone(),
+            deleted,
+            totals,
+        })
+    }
+
+    /// The rows that a query may return; none when that is every row.
+    fn allowed(&self, filter: Option<&Filter>) -> Result<Option<RoaringBitmap>, StoreError> {
+        match filter {
+            Some(filter) => Ok(Some(&*self.segment.fulfilling(filter)? - &self.deleted)),
+            None if self.deleted.is_empty() => Ok(None),
+            None => {
+                let mut live = RoaringBitmap::new();
+                live.insert_range(0..self.entry.passages);
+                Ok(Some(live - &self.deleted))
+            }
+        }
+    }
+
+    /// The `k` nearest rows, and every further one with the score of the last.
+    fn nearest(&self, query: &NearestQuery<'_>) -> Result<Vec<Neighbour>, StoreError> {
+        let allowed = self.allowed(query.filter)?;
+        let mut wanted = query.k.saturating_add(1);
+        loop {
+            let found = self
+                .segment
+                .nearest(query.vector, wanted, allowed.as_ref(), query.exact)?;
+            let tie_at_the_end = match (found.get(query.k - 1), found.last()) {
+                (Some(last), Some(further)) => found.len() == wanted && last.score == further.score,
+                _ => false,
+            };
+            if !tie_at_the_end {
+                return Ok(found);
+            }
+            wanted = wanted.saturating_mul(2);
+        }
+    }
+}
+
+/// Reads the deleted rows of a segment.
+pub(crate) fn read_deletes(folder: &Path, entry: &SegmentEntry) -> Result<RoaringBitmap, StoreError> {
+    let Some(deletes) = &entry.deletes else {
+        return Ok(RoaringBitmap::new());
+    };
+    let path = folder.join(&deletes.file);
+    check_sum(&path, &deletes.sum)?;
+    let bytes = disk::read(&path)?;
+    let rows =
+        RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(|e| damaged(&path, e.to_string()))?;
+    let fits = rows.len() == u64::from(deletes.passages) && rows.max().is_none_or(|row| row < entry.passages);
+    if fits {
+        Ok(rows)
+    } else {
+        Err(damaged(
+            &path,
+            format!("{} rows instead of {}", rows.len(), deletes.passages),
+        ))
+    }
+}
+
+/// One commit, which stays as it is while it is held, whatever is written meanwhile.
+pub struct Snapshot {
+    settings: Settings,
+    generation: u64,
+    pub(crate) checksum: String,
+    analyzer: Analyzer,
+    pub(crate) parts: Vec<Arc<Live>>,
+    totals: Totals,
+}
+
+impl Snapshot {
+    /// Opens a commit; segments and deletes that `before` has open are shared with it.
+    pub(crate) fn open(index: &Path, manifest: &Manifest, before: Option<&Self>) -> Result<Self, StoreError> {
+        let known: HashMap<u64, &Arc<Live>> = before
+            .iter()
+            .flat_map(|before| &before.parts)
+            .map(|live| (live.entry.id, live))
+            .collect();
+        let mut parts = Vec::with_capacity(manifest.segments.len());
+        for entry in &manifest.segments {
+            parts.push(match known.get(&entry.id) {
+                Some(live) if live.entry == *entry => Arc::clone(live),
+                Some(live) => Arc::new(Live::open(index, entry, Arc::clone(&live.segment))?),
+                None => {
+                    let folder = segment_folder(index, entry.id);
+                    let segment = Segment::open(folder, entry, manifest.settings.dimension)?;
+                    Arc::new(Live::open(index, entry, Arc::new(segment))?)
+                }
+            });
+        }
+        Ok(Self {
+            settings: manifest.settings.clone(),
+            generation: manifest.generation,
+            checksum: manifest.checksum.clone(),
+            analyzer: Analyzer::new(&manifest.settings.language).map_err(error::lexical)?,
+            totals: parts.iter().map(|live| live.totals).sum(),
+            parts,
+        })
+    }
+
+    /// The settings of the index.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// [`crate::content_hash`] of the document of that id, if there is one.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn content_hash(&self, id: &DocumentId) -> Result<Option<u64>, StoreError> {
+        self.find(id)?
+            .map(|(live, document)| live.segment.documents.content_hash(document))
+            .transpose()
+    }
+
+    /// The ids after `after`, in the order of their bytes, at most `limit`.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn document_ids(
+        &self,
+        after: Option<&DocumentId>,
+        limit: usize,
+    ) -> Result<Vec<DocumentId>, StoreError> {
+        let mut ids = Vec::new();
+        for live in &self.parts {
+            let documents = &live.segment.documents;
+            let first = after.map_or(Ok(0), |after| documents.lower_bound(after.as_str()))?;
+            let mut taken = 0;
+            for n in first..documents.len() {
+                if taken == limit {
+                    break;
+                }
+                let document = documents.sorted(n)?;
+                let id = documents.document_id(document)?;
+                if Some(&id) != after && !live.deleted.contains(documents.rows(document)?.start) {
+                    ids.push(id);
+                    taken += 1;
+                }
+            }
+        }
+        ids.sort_unstable();
+        ids.truncate(limit);
+        Ok(ids)
+    }
+
+    fn find(&self, id: &DocumentId) -> Result<Option<(&Live, u32)>, StoreError> {
+        for live in &self.parts {
+            if let Some(document) = live.segment.documents.find(id.as_str(), &live.deleted)? {
+                return Ok(Some((live, document)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn live(&self, passage: PassageRef) -> Result<(&Live, u32), StoreError> {
+        let (part, row) = split(passage);
+        let live = self
+            .parts
+            .get(part)
+            .filter(|live| row < live.entry.passages && !live.deleted.contains(row));
+        live.map(|live| (&**live, row))
+            .ok_or(StoreError::UnknownPassage(passage))
+    }
+
+    /// The document id and chunk of a candidate, by which equal scores are ordered.
+    fn name(&self, candidate: &Candidate) -> Result<(&str, u32), StoreError> {
+        let documents = &self.parts[candidate.part as usize].segment.documents;
+        let document = documents.place(candidate.row)?.document;
+        Ok((
+            documents.id(document)?,
+            candidate.row - documents.rows(document)?.start,
+        ))
+    }
+
+    fn ranking(&self, text: &str) -> Result<Ranking, StoreError> {
+        let parts: Vec<Part<'_>> = self
+            .parts
+            .iter()
+            .map(|live| Part {
+                postings: &live.segment.postings,
+                deleted: &live.deleted,
+            })
+            .collect();
+        Ranking::new(&parts, self.totals, &Query::new(&self.analyzer, text)).map_err(error::lexical)
+    }
+
+    fn check_vector(&self, vector: &[f32]) -> Result<(), StoreError> {
+        let checked = vectors::validate(vector, self.settings.dimension);
+        checked.map_err(|e| error::vector(e, None, Path::new("")))
+    }
+}
+
+impl ReadStore for Snapshot {
+    fn info(&self) -> StoreInfo {
+        let sum =
+            |count: fn(&SegmentEntry) -> u32| self.parts.iter().map(|live| count(&live.entry) as usize).sum();
+        StoreInfo {
+            documents: sum(SegmentEntry::live_documents),
+            passages: sum(SegmentEntry::live_passages),
+            dimension: self.settings.dimension,
+            fingerprint: self.settings.fingerprint.clone(),
+            titles: self.settings.titles,
+            generation: self.generation,
+        }
+    }
+
+    fn nearest(&self, query: &NearestQuery<'_>) -> Result<Vec<Scored>, StoreError> {
+        self.check_vector(query.vector)?;
+        if query.k == 0 {
+            return Ok(Vec::new());
+        }
+        let mut candidates = Vec::new();
+        for (part, live) in (0..).zip(&self.parts) {
+            let found = live.nearest(query)?.into_iter();
+            candidates.extend(found.map(|Neighbour { row, score }| Candidate { part, row, score }));
+        }
+        best(candidates, query.k, |candidate| self.name(candidate))
+    }
+
+    fn matching(&self, query: &MatchingQuery<'_>) -> Result<Vec<Scored>, StoreError> {
+        let ranking = self.ranking(query.text)?;
+        if ranking.is_empty() || query.k == 0 {
+            return Ok(Vec::new());
+        }
+        let mut candidates = Vec::new();
+        for (part, live) in (0..).zip(&self.parts) {
+            let allowed = live.allowed(query.filter)?;
+            let scores = ranking.scores(&live.segment.postings).map_err(error::lexical)?;
+            let found = (0..).zip(scores).filter(|&(_, score)| score > 0.0);
+            let found =
+                found.filter(|&(row, _)| allowed.as_ref().is_none_or(|allowed| allowed.contains(row)));
+            candidates.extend(found.map(|(row, score)| Candidate { part, row, score }));
+        }
+        best(candidates, query.k, |candidate| self.name(candidate))
+    }
+
+    fn fetch(&self, passages: &[PassageRef]) -> Result<Vec<Passage>, StoreError> {
+        // Passages of one document are often asked for together; its text is decompressed once.
+        let mut opened: HashMap<(u64, u32), (DocumentId, Stored)> = HashMap::new();
+        let mut fetched = Vec::with_capacity(passages.len());
+        for &passage in passages {
+            let (live, row) = self.live(passage)?;
+            let documents = &live.segment.documents;
+            let place = documents.place(row)?;
+            let key = (live.entry.id, place.document);
+            if !opened.contains_key(&key) {
+                opened.insert(
+                    key,
+                    (
+                        documents.document_id(place.document)?,
+                        documents.stored(place.document)?,
+                    ),
+                );
+            }
+            let (id, stored) = &opened[&key];
+            let text = stored.text.get(place.span.clone()).ok_or_else(|| {
+                let reason = format!(
+                    "row {row} spans {:?} of a text of {} bytes",
+                    place.span,
+                    stored.text.len()
+                );
+                damaged(&live.segment.folder.join("passages"), reason)
+            })?;
+            fetched.push(Passage {
+                document: id.clone(),
+                chunk: row - documents.rows(place.document)?.start,
+                title: stored.title.clone(),
+                text: text.to_owned(),
+                span: place.span,
+                metadata: documents.metadata(place.document)?,
+            });
+        }
+        Ok(fetched)
+    }
+
+    fn document(&self, id: &DocumentId) -> Result<Option<Document>, StoreError> {
+        self.find(id)?
+            .map(|(live, document)| live.segment.documents.document(document))
+            .transpose()
+    }
+
+    fn similarities(&self, vector: &[f32], passages: &[PassageRef]) -> Result<Vec<f32>, StoreError> {
+        self.check_vector(vector)?;
+        let cosine = |&passage| {
+            let (live, row) = self.live(passage)?;
+            Ok(kernels::dot(vector, live.segment.vectors.row(row)))
+        };
+        passages.iter().map(cosine).collect()
+    }
+
+    fn explain_matching(&self, text: &str, passage: PassageRef) -> Result<Vec<TermScore>, StoreError> {
+        let (live, row) = self.live(passage)?;
+        self.ranking(text)?
+            .explain(&live.segment.postings, row)
+            .map_err(error::lexical)
+    }
+
+    fn highlight(&self, query: &str, text: &str) -> Vec<Range<usize>> {
+        self.analyzer.highlight(query, text)
+    }
+}

@@ -1,0 +1,269 @@
+//! Adding and deleting documents.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use corpus::{Commit, DocumentId, PreparedDocument, StoreError, WriteStore};
+use lexical::Analyzer;
+use roaring::RoaringBitmap;
+
+use crate::WriterSettings;
+use crate::error;
+use crate::manifest::{Manifest, SegmentEntry, segment_folder};
+use crate::segment::{Segment, SegmentWriter, TEXT_BYTES_MAX};
+use crate::snapshot::read_deletes;
+
+/// The one who writes to an index; holds its lock until it is dropped. What was not committed by then is gone.
+///
+/// Memory: the postings of the open segment and about 100 bytes per document in it, and the deleted rows; texts
+/// and vectors go to disk as they come. Closed segments are memory-mapped. Nothing grows with the index but the
+/// list of segments.
+///
+/// An error of the disk takes back everything since the last commit, and says so by being returned; the writer
+/// can be used again. A document that is refused takes back nothing.
+pub struct Writer {
+    pub(crate) index: PathBuf,
+    pub(crate) limits: WriterSettings,
+    pub(crate) analyzer: Analyzer,
+    /// The last commit.
+    pub(crate) manifest: Manifest,
+    pub(crate) next_segment: u64,
+    /// The closed segments, committed and not.
+    pub(crate) closed: Vec<Closed>,
+    pub(crate) open: Option<SegmentWriter>,
+    /// Whether there is something to commit.
+    pub(crate) changed: bool,
+    /// Whether the state is to be read from disk again, because an error left it half done.
+    stale: bool,
+    _lock: File,
+}
+
+/// A closed segment, as the writer sees it.
+#[derive(Clone)]
+pub(crate) struct Closed {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) entry: SegmentEntry,
+    pub(crate) deleted: RoaringBitmap,
+    pub(crate) deleted_documents: u32,
+    /// Whether rows were deleted that no file says so of.
+    pub(crate) dirty: bool,
+}
+
+impl Closed {
+    pub(crate) fn live_passages(&self) -> u32 {
+        self.entry.passages - self.deleted.len() as u32
+    }
+
+    fn open(index: &Path, entry: &SegmentEntry, dimension: usize) -> Result<Self, StoreError> {
+        let folder = segment_folder(index, entry.id);
+        let deleted = read_deletes(&folder, entry)?;
+        Ok(Self {
+            segment: Arc::new(Segment::open(folder, entry, dimension)?),
+            entry: entry.clone(),
+            deleted,
+            deleted_documents: entry.deletes.as_ref().map_or(0, |deletes| deletes.documents),
+            dirty: false,
+        })
+    }
+
+    fn delete(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
+        let documents = &self.segment.documents;
+        let Some(document) = documents.find(id.as_str(), &self.deleted)? else {
+            return Ok(false);
+        };
+        self.deleted.insert_range(documents.rows(document)?);
+        self.deleted_documents += 1;
+        self.dirty = true;
+        Ok(true)
+    }
+}
+
+impl Writer {
+    pub(crate) fn open(index: &Path, limits: WriterSettings) -> Result<Self, StoreError> {
+        if limits.segment_passages_max == 0 || limits.segment_bytes_max == 0 {
+            return Err(StoreError::Settings(
+                "segment_passages_max and segment_bytes_max are at least 1".into(),
+            ));
+        }
+        let lock = lock(index)?;
+        let manifest = Manifest::read(index)?;
+        let mut writer = Self {
+            index: index.to_owned(),
+            limits,
+            analyzer: Analyzer::new(&manifest.settings.language).map_err(error::lexical)?,
+            manifest,
+            next_segment: 0,
+            closed: Vec::new(),
+            open: None,
+            changed: false,
+            stale: true,
+            _lock: lock,
+        };
+        writer.refresh()?;
+        Ok(writer)
+    }
+
+    /// Goes back to the last commit when an error left the state half done.
+    fn refresh(&mut self) -> Result<(), StoreError> {
+        if !self.stale {
+            return Ok(());
+        }
+        self.open = None;
+        let manifest = Manifest::read(&self.index)?;
+        Manifest::clean(&self.index, &[&manifest])?;
+        let dimension = manifest.settings.dimension;
+        let opened = manifest
+            .segments
+            .iter()
+            .map(|entry| Closed::open(&self.index, entry, dimension));
+        self.closed = opened.collect::<Result<_, _>>()?;
+        self.next_segment = manifest.next_segment;
+        self.manifest = manifest;
+        self.changed = false;
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Runs something that changes the disk. When it fails the state goes back to the last commit.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.refresh()?;
+        let result = work(self);
+        if result.is_err() {
+            self.stale = true;
+            // What fails here fails again, and is reported, at the next call.
+            let _ = self.refresh();
+        }
+        result
+    }
+
+    /// Says what is wrong with a document, before anything of it is written.
+    fn check(&self, prepared: &PreparedDocument) -> Result<(), StoreError> {
+        let PreparedDocument { document, passages } = prepared;
+        if passages.is_empty() || document.text.trim().is_empty() {
+            return Err(StoreError::NoText(document.id.clone()));
+        }
+        if document.title.len() + document.text.len() > TEXT_BYTES_MAX {
+            let bytes = document.title.len() + document.text.len();
+            let reason = format!(
+                "document {} has {bytes} bytes; accepted are up to {TEXT_BYTES_MAX}",
+                document.id
+            );
+            return Err(StoreError::Settings(reason));
+        }
+        for (chunk, passage) in passages.iter().enumerate() {
+            if document.text.get(passage.span.clone()).is_none() {
+                let (start, end) = (passage.span.start, passage.span.end);
+                let (document, bytes) = (document.id.clone(), document.text.len());
+                return Err(StoreError::Span {
+                    document,
+                    chunk,
+                    start,
+                    end,
+                    bytes,
+                });
+            }
+            let valid = vectors::validate(&passage.vector, self.manifest.settings.dimension);
+            valid.map_err(|e| error::vector(e, Some(&document.id), &self.index))?;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, prepared: &PreparedDocument) -> Result<(), StoreError> {
+        self.changed = true;
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.start_segment()?,
+        };
+        if !open.push(prepared)? {
+            self.delete_closed(&prepared.document.id)?;
+        }
+        let full = open.is_full(&self.limits);
+        self.open = Some(open);
+        if full { self.close_segment() } else { Ok(()) }
+    }
+
+    pub(crate) fn start_segment(&mut self) -> Result<SegmentWriter, StoreError> {
+        let id = self.next_segment;
+        self.next_segment += 1;
+        SegmentWriter::create(
+            segment_folder(&self.index, id),
+            id,
+            &self.manifest.settings,
+            &self.analyzer,
+        )
+    }
+
+    /// Writes the open segment out and opens it for reading.
+    pub(crate) fn close_segment(&mut self) -> Result<(), StoreError> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        if let Some(closed) = self.finish_segment(open)? {
+            self.closed.push(closed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish_segment(&self, open: SegmentWriter) -> Result<Option<Closed>, StoreError> {
+        let Some((entry, deleted, live_documents)) = open.finish()? else {
+            return Ok(None);
+        };
+        let mut closed = Closed::open(&self.index, &entry, self.manifest.settings.dimension)?;
+        closed.dirty = !deleted.is_empty();
+        closed.deleted_documents = entry.documents - live_documents;
+        closed.deleted = deleted;
+        Ok(Some(closed))
+    }
+
+    fn delete_closed(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
+        for closed in &mut self.closed {
+            if closed.delete(id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl WriteStore for Writer {
+    fn add(&mut self, documents: Vec<PreparedDocument>) -> Result<(), StoreError> {
+        self.refresh()?;
+        for prepared in &documents {
+            self.check(prepared)?;
+            self.guarded(|writer| writer.push(prepared))?;
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
+        self.guarded(|writer| {
+            let found = match writer.open.as_mut().is_some_and(|open| open.delete(id)) {
+                true => true,
+                false => writer.delete_closed(id)?,
+            };
+            writer.changed |= found;
+            Ok(found)
+        })
+    }
+
+    fn commit(&mut self) -> Result<Commit, StoreError> {
+        self.guarded(Self::commit_all)
+    }
+}
+
+/// Takes the lock of an index, which the operating system gives back when the process ends, however it ends.
+pub(crate) fn lock(index: &Path) -> Result<File, StoreError> {
+    let path = index.join("write.lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
+    let file = file.map_err(|e| StoreError::io(&path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
+        Err(TryLockError::Error(e)) => Err(StoreError::io(&path, e)),
+    }
+}

@@ -1,0 +1,185 @@
+//! The postings of one segment: written in row order, then only read.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+use tantivy::directory::MmapDirectory;
+use tantivy::fieldnorm::FieldNormReader;
+use tantivy::index::{IndexSettings, InvertedIndexReader, SegmentReader};
+use tantivy::postings::BlockSegmentPostings;
+use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::store::Compressor;
+use tantivy::tokenizer::TokenizerManager;
+use tantivy::{Index, SingleSegmentIndexWriter, TantivyDocument, Term};
+
+use crate::{Analyzer, LexicalError, Totals};
+
+const FIELD: &str = "text";
+const ANALYSIS: &str = "analyzer";
+
+/// What tantivy sizes its first table of terms by; it grows beyond.
+const TABLE_BYTES: usize = 15_000_000;
+
+/// Writes the terms of passages; the n-th text becomes row n, counted from 0.
+///
+/// The postings are held in memory until [`PostingsWriter::finish`]; a caller bounds them by starting a new segment.
+pub struct PostingsWriter {
+    writer: SingleSegmentIndexWriter,
+    field: Field,
+    folder: PathBuf,
+    rows: u32,
+}
+
+impl PostingsWriter {
+    /// Starts postings in an empty folder, which is created when it is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn create(folder: &Path, analyzer: &Analyzer) -> Result<Self, LexicalError> {
+        std::fs::create_dir_all(folder).map_err(|source| LexicalError::io(folder, source))?;
+        let directory = MmapDirectory::open(folder).map_err(|e| LexicalError::at(folder, e.into()))?;
+        let (schema, field) = schema();
+        let tokenizers = TokenizerManager::new();
+        tokenizers.register(ANALYSIS, analyzer.chain());
+        // Nothing is stored in tantivy, so nothing is there to compress.
+        let settings = IndexSettings {
+            docstore_compression: Compressor::None,
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        let writer = Index::builder()
+            .schema(schema)
+            .settings(settings)
+            .tokenizers(tokenizers)
+            .single_segment_index_writer(directory, TABLE_BYTES)
+            .map_err(|e| LexicalError::at(folder, e))?;
+        Ok(Self {
+            writer,
+            field,
+            folder: folder.to_owned(),
+            rows: 0,
+        })
+    }
+
+    /// Adds the next row.
+    ///
+    /// # Errors
+    /// When tantivy cannot write.
+    pub fn push(&mut self, text: &str) -> Result<(), LexicalError> {
+        let mut document = TantivyDocument::new();
+        document.add_text(self.field, text);
+        self.writer
+            .add_document(document)
+            .map_err(|e| LexicalError::at(&self.folder, e))?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Bytes of memory that the postings take so far, about.
+    pub fn memory_bytes(&self) -> usize {
+        self.writer.mem_usage()
+    }
+
+    /// Writes everything to disk; returns the number of rows.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    pub fn finish(self) -> Result<u32, LexicalError> {
+        self.writer
+            .finalize()
+            .map_err(|e| LexicalError::at(&self.folder, e))?;
+        Ok(self.rows)
+    }
+}
+
+fn schema() -> (Schema, Field) {
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer(ANALYSIS)
+        .set_index_option(IndexRecordOption::WithFreqs);
+    let mut schema = Schema::builder();
+    let field = schema.add_text_field(FIELD, TextOptions::default().set_indexing_options(indexing));
+    (schema.build(), field)
+}
+
+/// The postings of one segment, memory-mapped.
+pub struct Postings {
+    terms: Arc<InvertedIndexReader>,
+    lengths: FieldNormReader,
+    field: Field,
+    rows: u32,
+    folder: PathBuf,
+}
+
+impl Postings {
+    /// Opens what a [`PostingsWriter`] wrote. The caller has compared the checksums of the files.
+    ///
+    /// # Errors
+    /// [`LexicalError::Damaged`] when the folder does not hold one segment of our schema, or a file is missing.
+    pub fn open(folder: &Path) -> Result<Self, LexicalError> {
+        let at = |e| LexicalError::at(folder, e);
+        let damaged = |reason: String| LexicalError::Damaged {
+            path: folder.to_owned(),
+            reason,
+        };
+        let directory = MmapDirectory::open(folder).map_err(|e| at(e.into()))?;
+        let index = Index::open(directory).map_err(at)?;
+        let (schema, field) = schema();
+        if index.schema() != schema {
+            return Err(damaged("the schema is not the one that is written here".into()));
+        }
+        let segments = index.searchable_segments().map_err(at)?;
+        let [segment] = segments.as_slice() else {
+            return Err(damaged(format!(
+                "{} tantivy segments instead of one",
+                segments.len()
+            )));
+        };
+        let reader = SegmentReader::open(segment).map_err(at)?;
+        Ok(Self {
+            terms: reader.inverted_index(field).map_err(at)?,
+            lengths: reader.get_fieldnorms_reader(field).map_err(at)?,
+            field,
+            rows: reader.max_doc(),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Rows and terms that are not deleted. Takes one pass over the lengths.
+    pub fn totals(&self, deleted: &RoaringBitmap) -> Totals {
+        let live = (0..self.rows).filter(|&row| !deleted.contains(row));
+        live.fold(Totals::default(), |sum, row| Totals {
+            rows: sum.rows + 1,
+            terms: sum.terms + u64::from(self.lengths.fieldnorm(row)),
+        })
+    }
+
+    /// The code of a row's length, an index into the table of the 256 lengths that tantivy can store.
+    pub(crate) fn length_code(&self, row: u32) -> u8 {
+        self.lengths.fieldnorm_id(row)
+    }
+
+    /// The length in terms that a code stands for: the greatest that is not above the row's own.
+    pub(crate) fn length_of(code: u8) -> u32 {
+        FieldNormReader::id_to_fieldnorm(code)
+    }
+
+    /// The rows of a term with its frequencies, block by block; none when no row has it.
+    pub(crate) fn blocks(&self, term: &str) -> Result<Option<BlockSegmentPostings>, LexicalError> {
+        let term = Term::from_field_text(self.field, term);
+        self.terms
+            .read_block_postings(&term, IndexRecordOption::WithFreqs)
+            .map_err(|source| LexicalError::io(&self.folder, source))
+    }
+}
+
+impl std::fmt::Debug for Postings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Postings({}, {} rows)", self.folder.display(), self.rows)
+    }
+}
