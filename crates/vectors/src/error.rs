@@ -112,10 +112,28 @@ pub enum VectorError {
         /// The difference that is accepted.
         tolerance: f64,
     },
-    /// Rows have 32-bit numbers.
-    #[error("more than {limit} vectors in one file")]
+    /// The graph does not belong to the vectors.
+    #[error(
+        "the graph was built from vectors with checksum {built_from:016x}, not from those with {given:016x}"
+    )]
+    OtherVectors {
+        /// Checksum of the vectors that the graph was built from.
+        built_from: u64,
+        /// Checksum of the vectors it was to be used with.
+        given: u64,
+    },
+    /// The operating system gave no threads.
+    #[error("{threads} threads: {reason}")]
+    Threads {
+        /// Threads wanted.
+        threads: usize,
+        /// Why there are none.
+        reason: String,
+    },
+    /// There are more rows than can be numbered.
+    #[error("more than {limit} vectors")]
     TooManyRows {
-        /// The greatest number of rows.
+        /// The greatest number of rows that is possible there.
         limit: u32,
     },
 }

@@ -44,6 +44,18 @@ impl Map {
         // SAFETY: every pattern of 32 bits is an `f32`.
         unsafe { numbers(&self.0[bytes]) }
     }
+
+    /// The numbers in these bytes; both ends must be multiples of 4.
+    pub(crate) fn u32s(&self, bytes: Range<usize>) -> &[u32] {
+        // SAFETY: every pattern of 32 bits is a `u32`.
+        unsafe { numbers(&self.0[bytes]) }
+    }
+
+    /// The numbers in these bytes; both ends must be multiples of 8.
+    pub(crate) fn u64s(&self, bytes: Range<usize>) -> &[u64] {
+        // SAFETY: every pattern of 64 bits is a `u64`.
+        unsafe { numbers(&self.0[bytes]) }
+    }
 }
 
 /// # Safety

@@ -82,6 +82,12 @@ impl Best {
         }
     }
 
+    /// Whether [`Best::offer`] would keep it.
+    #[inline]
+    pub(crate) fn would_take(&self, neighbour: Neighbour) -> bool {
+        self.last_first.len() < self.k || self.last_first.peek().is_some_and(|last| neighbour < *last)
+    }
+
     pub(crate) fn into_sorted(self) -> Vec<Neighbour> {
         self.last_first.into_sorted_vec()
     }

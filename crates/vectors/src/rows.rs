@@ -123,9 +123,7 @@ impl Vectors {
     pub fn open(path: &Path) -> Result<Vectors, VectorError> {
         let file = Sealed::open(path, KIND)?;
         let content = file.content_bytes();
-        if content < ROWS_OFFSET + FOOT_BYTES {
-            file.expect_content((ROWS_OFFSET + FOOT_BYTES) as u64)?;
-        }
+        file.expect_content_from((ROWS_OFFSET + FOOT_BYTES) as u64)?;
         let dimension = file.u32_at(DIMENSION_OFFSET) as usize;
         if !(1..=DIMENSION_MAX).contains(&dimension) {
             let accepted = format!("1 to {DIMENSION_MAX}");

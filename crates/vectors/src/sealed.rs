@@ -172,6 +172,16 @@ impl Sealed {
         u32::from_le_bytes(array(self.map.bytes(), offset))
     }
 
+    /// The number at an offset, which must lie inside the content.
+    pub(crate) fn u64_at(&self, offset: usize) -> u64 {
+        u64::from_le_bytes(array(self.map.bytes(), offset))
+    }
+
+    /// Refuses a file whose content is shorter than this.
+    pub(crate) fn expect_content_from(&self, least: u64) -> Result<(), VectorError> {
+        self.expect_content(least.max(self.content_bytes() as u64))
+    }
+
     /// Refuses a file whose content does not have this length.
     pub(crate) fn expect_content(&self, expected: u64) -> Result<(), VectorError> {
         let found = self.map.bytes().len() as u64;
