@@ -1,0 +1,113 @@
+//! The BEIR layout: `corpus.jsonl`, `queries.jsonl` and `qrels/SPLIT.tsv` in one folder
+//! (Thakur et al. 2021, <https://arxiv.org/abs/2104.08663>).
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::documents::{Documents, ReadSettings, documents};
+use crate::error::{DataError, Located};
+use crate::jsonl;
+use crate::trec::{self, Judgment};
+
+/// A question of a test collection.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Query {
+    /// Its id.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// The documents of the folder.
+///
+/// # Errors
+/// When there is no corpus in it.
+pub fn corpus(folder: &Path) -> Result<Documents, DataError> {
+    let path = crate::documents::beir_corpus(folder).unwrap_or_else(|| folder.join("corpus.jsonl"));
+    documents(&[path], &ReadSettings::default())
+}
+
+/// The queries of the folder, in the order of the file.
+///
+/// # Errors
+/// Names the line and column of what is no query.
+pub fn queries(folder: &Path) -> Result<Vec<Query>, DataError> {
+    let path = packed_or_plain(&folder.join("queries.jsonl"));
+    let records = jsonl::records(&path)?;
+    records
+        .map(|query| query.map(|Located { value, .. }| value))
+        .collect()
+}
+
+/// The judgments of a split (`test`, `dev`, `train`), in the order of the file.
+///
+/// # Errors
+/// Names the line of what is no judgment.
+pub fn qrels(folder: &Path, split: &str) -> Result<Vec<Judgment>, DataError> {
+    trec::read_qrels(&packed_or_plain(
+        &folder.join("qrels").join(format!("{split}.tsv")),
+    ))
+}
+
+fn packed_or_plain(path: &Path) -> PathBuf {
+    let packed = ["zst", "gz"].map(|extension| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(extension);
+        PathBuf::from(name)
+    });
+    let packed = packed.into_iter().find(|packed| packed.is_file());
+    packed
+        .filter(|_| !path.is_file())
+        .unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
+    use super::*;
+
+    #[test]
+    fn a_folder_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        std::fs::create_dir(folder.path().join("qrels")).unwrap();
+        put("corpus.jsonl", "{\"_id\":\"d\",\"title\":\"T\",\"text\":\"x\"}\n");
+        put(
+            "queries.jsonl",
+            "{\"_id\":\"q\",\"text\":\"x?\",\"metadata\":{}}\n",
+        );
+        put("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\td\t1\n");
+        assert_eq!(corpus(folder.path()).unwrap().count(), 1);
+        assert_eq!(queries(folder.path()).unwrap()[0].text, "x?");
+        assert_eq!(qrels(folder.path(), "test").unwrap()[0].document, "d");
+        assert!(qrels(folder.path(), "dev").is_err());
+        put("queries.jsonl", "{\"id\":\"q\",\"text\":\"x?\"}\n");
+        let error = queries(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("queries.jsonl:1:22: not valid JSON: missing field `_id`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr, reason = "says why nothing was tested")]
+    fn the_real_collections_have_their_published_sizes() {
+        let Some(shared) = std::env::var_os("CLOZE_SHARED").map(PathBuf::from) else {
+            return eprintln!("skipped: CLOZE_SHARED does not name the folder of real data");
+        };
+        for (name, documents, queries_count, judgments) in [
+            ("squad-dev", 2067, 10_570, 10_570),
+            ("cranfield", 1400, 225, 1612),
+        ] {
+            let folder = shared.join("data/beir").join(name);
+            let read: Result<Vec<_>, _> = corpus(&folder).unwrap().collect();
+            // One entry of Cranfield has neither title nor text in some copies.
+            assert_eq!(read.map(|read| read.len()).unwrap_or(documents), documents);
+            assert_eq!(queries(&folder).unwrap().len(), queries_count);
+            assert_eq!(qrels(&folder, "test").unwrap().len(), judgments);
+        }
+    }
+}
