@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Heads;
 use super::fused::{held, tensor, values};
 use super::rows::check_lengths;
-use super::simd::{LANES, dispatched, exp, max, sum1, sum2};
+use super::simd::{LANES, dispatched, each, exp, max, sum1, sum2};
 use crate::pass::Dropout;
 
 /// Argument: queries, keys and values (rows, 3 hidden).
@@ -245,9 +245,9 @@ fn softmax_rows(scores: &mut [f32], text: Text) {
         let seen = if text.heads.causal { at + 1 } else { text.tokens };
         let (seen, unseen) = row.split_at_mut(seen);
         let largest = max(seen);
-        seen.iter_mut().for_each(|x| *x = exp((*x - largest) * scale));
+        each!(x in seen.iter_mut() => *x = exp((*x - largest) * scale));
         let sum = sum1(seen, |x| x);
-        seen.iter_mut().for_each(|x| *x /= sum);
+        each!(x in seen.iter_mut() => *x /= sum);
         unseen.fill(0.0);
     }
 }

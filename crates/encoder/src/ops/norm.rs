@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::fused::{PIECE, add_in_order, held, tensor, values};
-use super::simd::{dispatched, sum1, sum2};
+use super::simd::{dispatched, each, sum1, sum2};
 use crate::pass::Dropout;
 
 /// Arguments: x (rows, width), the residual of the same shape if any, weight and bias as (2, width).
@@ -131,7 +131,7 @@ pub(super) fn drop_row(x: &[f32], first: u32, dropout: Dropout, out: &mut [f32])
 fn centre(row: &mut [f32], eps: f32) -> f32 {
     let count = row.len() as f32;
     let mean = sum1(row, |x| x) / count;
-    row.iter_mut().for_each(|x| *x -= mean);
+    each!(x in row.iter_mut() => *x -= mean);
     1.0 / (sum1(row, |x| x * x) / count + eps).sqrt()
 }
 
@@ -156,7 +156,7 @@ dispatched! {
         for (at, (grad, x_grad)) in grad.chunks_exact(width).zip(x_grads.chunks_exact_mut(width)).enumerate() {
             input.sum_row(at, &mut normed);
             let scale = centre(&mut normed, input.norm.eps);
-            normed.iter_mut().for_each(|x| *x *= scale);
+            each!(x in normed.iter_mut() => *x *= scale);
             for (((ws, bs), &g), &x) in weight_sums.iter_mut().zip(bias_sums.iter_mut()).zip(grad).zip(&normed) {
                 *ws += g * x;
                 *bs += g;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::fused::{PIECE, held, tensor, values};
 use super::norm::drop_row;
-use super::simd::dispatched;
+use super::simd::{dispatched, each};
 use crate::pass::Dropout;
 
 /// Stands for a row of zeros in [`Take`].
@@ -83,7 +83,7 @@ dispatched! {
                 *out += x;
             }
         }
-        out.iter_mut().for_each(|out| *out /= count);
+        each!(out in out.iter_mut() => *out /= count);
     }
 }
 

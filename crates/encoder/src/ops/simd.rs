@@ -31,6 +31,17 @@ macro_rules! dispatched {
 }
 pub(super) use dispatched;
 
+/// A `for` loop as an expression. `for_each` would call a function of the standard library that is compiled for the
+/// oldest processor, where `mul_add` is a call.
+macro_rules! each {
+    ($item:pat in $all:expr => $step:expr) => {
+        for $item in $all {
+            $step;
+        }
+    };
+}
+pub(super) use each;
+
 /// Sum of `f(a, b)` over two slices of equal length.
 #[inline(always)]
 pub(super) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
@@ -45,7 +56,9 @@ pub(super) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     for ((lane, &a), &b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
         *lane += f(a, b);
     }
-    lanes.iter().sum()
+    let mut sum = 0.0;
+    each!(lane in lanes => sum += lane);
+    sum
 }
 
 /// Sum of `f(a)`.
@@ -65,8 +78,10 @@ pub(super) fn max(a: &[f32]) -> f32 {
             lanes[at] = larger(chunk[at], lanes[at]);
         }
     }
-    let all = lanes.iter().chain(rest);
-    all.fold(f32::NEG_INFINITY, |a, &b| larger(b, a))
+    let mut largest = f32::NEG_INFINITY;
+    each!(lane in lanes => largest = larger(lane, largest));
+    each!(&value in rest => largest = larger(value, largest));
+    largest
 }
 
 /// `eˣ` with a relative error below 2e-7; x below -87 gives about e⁻⁸⁷, above 88 e⁸⁸ (Cephes `expf`).
@@ -157,13 +172,11 @@ dispatched! {
     /// Applies the activation to `x + bias` in place.
     pub(in crate::ops) fn bias_activate_in_place(x: &'a mut [f32], bias: &'a [f32], act: Activation) {
         for x in x.chunks_exact_mut(bias.len()) {
-            for (x, &bias) in x.iter_mut().zip(bias) {
-                *x += bias;
-            }
+            let pairs = x.iter_mut().zip(bias);
             match act {
-                Activation::Gelu => x.iter_mut().for_each(|x| *x = gelu(*x)),
-                Activation::GeluTanh => x.iter_mut().for_each(|x| *x = gelu_tanh(*x)),
-                Activation::Relu => x.iter_mut().for_each(|x| *x = x.max(0.0)),
+                Activation::Gelu => each!((x, bias) in pairs => *x = gelu(*x + bias)),
+                Activation::GeluTanh => each!((x, bias) in pairs => *x = gelu_tanh(*x + bias)),
+                Activation::Relu => each!((x, bias) in pairs => *x = (*x + bias).max(0.0)),
             }
         }
     }
@@ -181,9 +194,9 @@ dispatched! {
     pub(in crate::ops) fn activation_slope(x: &'a [f32], grad: &'a [f32], out: &'a mut [f32], act: Activation) {
         let all = out.iter_mut().zip(x).zip(grad);
         match act {
-            Activation::Gelu => all.for_each(|((out, &x), &grad)| *out = grad * gelu_slope(x)),
-            Activation::GeluTanh => all.for_each(|((out, &x), &grad)| *out = grad * gelu_tanh_slope(x)),
-            Activation::Relu => all.for_each(|((out, &x), &grad)| *out = if x > 0.0 { grad } else { 0.0 }),
+            Activation::Gelu => each!(((out, x), grad) in all => *out = grad * gelu_slope(*x)),
+            Activation::GeluTanh => each!(((out, x), grad) in all => *out = grad * gelu_tanh_slope(*x)),
+            Activation::Relu => each!(((out, x), grad) in all => *out = if *x > 0.0 { *grad } else { 0.0 }),
         }
     }
 
@@ -201,9 +214,9 @@ dispatched! {
 fn map(x: &[f32], out: &mut [f32], act: Activation) {
     let all = out.iter_mut().zip(x);
     match act {
-        Activation::Gelu => all.for_each(|(out, &x)| *out = gelu(x)),
-        Activation::GeluTanh => all.for_each(|(out, &x)| *out = gelu_tanh(x)),
-        Activation::Relu => all.for_each(|(out, &x)| *out = x.max(0.0)),
+        Activation::Gelu => each!((out, x) in all => *out = gelu(*x)),
+        Activation::GeluTanh => each!((out, x) in all => *out = gelu_tanh(*x)),
+        Activation::Relu => each!((out, x) in all => *out = x.max(0.0)),
     }
 }
 
