@@ -91,3 +91,63 @@ fn reach(from: u32, links: &[Vec<u32>], reached: &mut [bool]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test stops at the first error")]
+
+    use super::*;
+    use crate::VectorsWriter;
+
+    /// Rows on a quarter of a circle, from one end to the other.
+    fn quarter(folder: &std::path::Path, rows: u16) -> Vectors {
+        let path = folder.join("vectors");
+        let mut writer = VectorsWriter::create(&path, 2).unwrap();
+        for row in 0..rows {
+            let (y, x) = (f32::from(row) / f32::from(rows) * std::f32::consts::FRAC_PI_2).sin_cos();
+            writer.push(&[x, y]).unwrap();
+        }
+        writer.finish().unwrap();
+        Vectors::open(&path).unwrap()
+    }
+
+    #[test]
+    fn islands_and_lone_rows_get_one_link_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let vectors = quarter(folder.path(), 8);
+        // 0, 1 and 2 hang together; 3 links there but nothing links to it; 4 and 5 only to one another; 6 and 7 not.
+        let mut links = [
+            vec![1],
+            vec![0, 2],
+            vec![1],
+            vec![2],
+            vec![5],
+            vec![4],
+            vec![],
+            vec![],
+        ];
+        let done = repair(&vectors, 0, 4, &mut links);
+        assert_eq!(
+            done,
+            Repair {
+                unreachable: 5,
+                repaired: 4
+            }
+        );
+        // Each new link starts at the nearest row that could be reached by then.
+        assert_eq!(links[2], [1, 3]);
+        assert_eq!(links[3], [2, 4]);
+        assert_eq!(links[5], [4, 6]);
+        assert_eq!(links[6], [7]);
+        assert_eq!(repair(&vectors, 0, 4, &mut links), Repair::default());
+    }
+
+    #[test]
+    fn rows_with_room_are_preferred() {
+        let folder = tempfile::tempdir().unwrap();
+        let vectors = quarter(folder.path(), 4);
+        let mut links = [vec![1, 2], vec![0], vec![0, 1], vec![]];
+        repair(&vectors, 0, 2, &mut links);
+        assert_eq!(links, [vec![1, 2], vec![0, 3], vec![0, 1], vec![]]);
+    }
+}

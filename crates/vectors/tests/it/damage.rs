@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::tempdir;
-use vectors::{VectorError, Vectors};
+use vectors::{Graph, GraphSettings, Nearest, VectorError, Vectors, Walk};
 
 use crate::data::{Random, stored};
 
@@ -78,6 +78,60 @@ fn forged_vectors() {
         fs::write(&path, &bytes).unwrap();
         assert!(Vectors::open(&path).is_err(), "cut to {length}");
     }
+}
+
+fn small_graph(folder: &Path) -> (Vectors, std::path::PathBuf) {
+    let mut random = Random(2);
+    let rows: Vec<Vec<f32>> = (0..41).map(|_| random.vector(3)).collect();
+    let vectors = stored(&folder.join("vectors"), &rows, 3);
+    let path = folder.join("graph");
+    let graph = Graph::build(
+        &vectors,
+        &GraphSettings {
+            m: 2,
+            ..GraphSettings::default()
+        },
+    )
+    .unwrap();
+    assert!(graph.levels() > 1);
+    graph.write(&path).unwrap();
+    (vectors, path)
+}
+
+#[test]
+fn graph() {
+    let folder = tempdir().unwrap();
+    let (_, path) = small_graph(folder.path());
+    try_all(&path, |path| Graph::open(path).map(drop));
+}
+
+/// Any number of the file replaced, under a checksum that is right: refused, or of no harm to a search.
+#[test]
+fn forged_graph() {
+    let folder = tempdir().unwrap();
+    let (vectors, path) = small_graph(folder.path());
+    let whole = fs::read(&path).unwrap();
+    let (mut refused, mut opened) = (0, 0);
+    for at in (0..whole.len() - 8).step_by(4) {
+        for value in [0_u32, 1, 2, 40, 41, 1 << 20, u32::MAX] {
+            let mut bytes = whole.clone();
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            reseal(&mut bytes);
+            fs::write(&path, &bytes).unwrap();
+            let Ok(graph) = Graph::open(&path) else {
+                refused += 1;
+                continue;
+            };
+            opened += 1;
+            if let Ok(walk) = Walk::new(&vectors, &graph, 3) {
+                assert_eq!(walk.nearest(vectors.row(0), 3, None).unwrap().len(), 3);
+            }
+        }
+    }
+    assert!(
+        refused > 500 && opened > 500,
+        "{refused} refused, {opened} opened"
+    );
 }
 
 /// Puts the right checksum at the end.

@@ -4,3 +4,4 @@
 mod damage;
 mod data;
 mod exact;
+mod graph;
