@@ -1,1 +1,18 @@
-//! How a program starts: settings, logs, progress, exit codes.
+//! How a program starts and ends: logs, colours, progress, threads, Ctrl-C, exit codes.
+
+mod exit;
+mod interrupt;
+mod output;
+mod progress;
+
+use std::num::NonZeroUsize;
+
+pub use exit::Exit;
+pub use interrupt::Interrupt;
+pub use output::OutputArgs;
+pub use progress::Progress;
+
+/// How many threads to use when nobody says: as many as the machine runs at the same time.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
