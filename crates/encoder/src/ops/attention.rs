@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Heads;
 use super::fused::{held, tensor, values};
 use super::rows::check_lengths;
-use super::simd::{LANES, dispatched, each, exp, max, sum1, sum2};
+use super::simd::{LANES, each, exp, max, sum1, sum2};
 use crate::pass::Dropout;
 
 /// Argument: queries, keys and values (rows, 3 hidden).
@@ -89,7 +90,13 @@ impl CustomOp1 for Attention {
             .enumerate();
         texts.for_each_init(Scratch::default, |scratch, (number, (out, start))| {
             let text = self.text(number, hidden);
-            attend(text, &qkv[start * width..][..text.tokens * width], scratch, out);
+            let qkv = &qkv[start * width..][..text.tokens * width];
+            Arch::new().dispatch(Attend {
+                text,
+                qkv,
+                scratch,
+                out,
+            });
         });
         Ok((CpuStorage::F32(out), (rows, hidden).into()))
     }
@@ -108,14 +115,15 @@ impl CustomOp1 for Attention {
             .enumerate();
         texts.for_each_init(Scratch::default, |scratch, (number, (out, start))| {
             let text = self.text(number, hidden);
-            let values = &values[start * width..][..text.tokens * width];
-            attend_back(
+            let qkv = &values[start * width..][..text.tokens * width];
+            let grad = &grads[start * hidden..][..text.tokens * hidden];
+            Arch::new().dispatch(AttendBack {
                 text,
-                values,
-                &grads[start * hidden..][..text.tokens * hidden],
+                qkv,
+                grad,
                 scratch,
                 out,
-            );
+            });
         });
         Ok(Some(tensor(out, qkv.dims())?))
     }
@@ -181,24 +189,33 @@ struct Left<'a> {
     across: usize,
 }
 
-/// Rows and vectors of the block of a product that is held in registers.
+/// Rows of the block of a product that is held in registers.
 const TALL: usize = 4;
-const WIDE: usize = 2 * LANES;
 
 /// `out = left · right`, right (inner, width) and out (left.rows, width), width a multiple of [`LANES`].
 #[inline(always)]
-fn multiply(left: Left<'_>, right: &[f32], width: usize, panel: &mut Vec<f32>, out: &mut Vec<f32>) {
+fn multiply<S: Simd>(
+    simd: S,
+    left: Left<'_>,
+    right: &[f32],
+    width: usize,
+    panel: &mut Vec<f32>,
+    out: &mut Vec<f32>,
+) {
     out.clear();
     out.resize(left.rows * width, 0.0);
+    let (right, _) = S::as_simd_f32s(right);
+    let vectors = width / S::F32_LANES;
     for (block, out) in out.chunks_mut(TALL * width).enumerate() {
         pack(left, block * TALL, panel);
+        let (out, _) = S::as_mut_simd_f32s(out);
         let mut at = 0;
-        while at + WIDE <= width {
-            block_product::<WIDE>(panel, right, width, at, out);
-            at += WIDE;
+        while at + 2 <= vectors {
+            block_product::<S, 2>(simd, panel, right, vectors, at, out);
+            at += 2;
         }
-        if at < width {
-            block_product::<LANES>(panel, right, width, at, out);
+        if at < vectors {
+            block_product::<S, 1>(simd, panel, right, vectors, at, out);
         }
     }
 }
@@ -218,21 +235,30 @@ fn pack(left: Left<'_>, first: usize, panel: &mut Vec<f32>) {
     }
 }
 
+/// `N` vectors of each row of a block, from vector `at` on; right and out have rows of `vectors` vectors.
 #[inline(always)]
-fn block_product<const N: usize>(panel: &[f32], right: &[f32], width: usize, at: usize, out: &mut [f32]) {
-    let mut sums = [[0f32; N]; TALL];
+fn block_product<S: Simd, const N: usize>(
+    simd: S,
+    panel: &[f32],
+    right: &[S::f32s],
+    vectors: usize,
+    at: usize,
+    out: &mut [S::f32s],
+) {
+    let mut sums = [[simd.splat_f32s(0.0); N]; TALL];
     let (panel, _) = panel.as_chunks::<TALL>();
-    for (left, right) in panel.iter().zip(right.chunks_exact(width)) {
+    for (left, right) in panel.iter().zip(right.chunks_exact(vectors)) {
         let Some(right) = right[at..].first_chunk::<N>() else {
             return;
         };
         for row in 0..TALL {
+            let left = simd.splat_f32s(left[row]);
             for lane in 0..N {
-                sums[row][lane] = left[row].mul_add(right[lane], sums[row][lane]);
+                sums[row][lane] = simd.mul_add_f32s(left, right[lane], sums[row][lane]);
             }
         }
     }
-    for (out, sums) in out.chunks_exact_mut(width).zip(&sums) {
+    for (out, sums) in out.chunks_exact_mut(vectors).zip(&sums) {
         out[at..at + N].copy_from_slice(sums);
     }
 }
@@ -257,8 +283,8 @@ fn softmax_rows(scores: &mut [f32], text: Text) {
 fn drop_weights(weights: &mut [f32], dropout: Dropout, text: Text) {
     for (row, weights) in weights.chunks_exact_mut(text.columns).enumerate() {
         let first = (row * text.tokens) as u32;
-        for (weight, at) in weights[..text.tokens].iter_mut().zip(0u32..) {
-            *weight *= dropout.factor(first.wrapping_add(at));
+        for at in 0..text.tokens {
+            weights[at] *= dropout.factor(first.wrapping_add(at as u32));
         }
     }
 }
@@ -297,7 +323,7 @@ impl Text {
 
 /// Attention weights of a head into `scratch.weights`; q, k and v are gathered.
 #[inline(always)]
-fn head_weights(text: Text, qkv: &[f32], head: usize, scratch: &mut Scratch) {
+fn head_weights<S: Simd>(simd: S, text: Text, qkv: &[f32], head: usize, scratch: &mut Scratch) {
     let (stride, from) = (3 * text.hidden, head * text.size);
     gather(&mut scratch.q, qkv, stride, from, text);
     gather(&mut scratch.k, qkv, stride, text.hidden + from, text);
@@ -305,6 +331,7 @@ fn head_weights(text: Text, qkv: &[f32], head: usize, scratch: &mut Scratch) {
     transpose(&mut scratch.transposed, &scratch.k, text);
     let queries = text.rows(&scratch.q, text.width, text.size);
     multiply(
+        simd,
         queries,
         &scratch.transposed,
         text.columns,
@@ -314,49 +341,113 @@ fn head_weights(text: Text, qkv: &[f32], head: usize, scratch: &mut Scratch) {
     softmax_rows(&mut scratch.weights, text);
 }
 
-dispatched! {
-    fn attend(text: Text, qkv: &'a [f32], scratch: &'a mut Scratch, out: &'a mut [f32]) {
+/// Attention of one text: qkv (tokens, 3 hidden) to out (tokens, hidden).
+struct Attend<'a> {
+    text: Text,
+    qkv: &'a [f32],
+    scratch: &'a mut Scratch,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Attend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            text,
+            qkv,
+            scratch,
+            out,
+        } = self;
         for head in 0..text.heads.count {
-            head_weights(text, qkv, head, scratch);
+            head_weights(simd, text, qkv, head, scratch);
             if let Some(dropout) = text.head_dropout(head) {
                 drop_weights(&mut scratch.weights, dropout, text);
             }
             let weights = text.rows(&scratch.weights, text.columns, text.tokens);
-            multiply(weights, &scratch.v, text.width, &mut scratch.panel, &mut scratch.product);
+            multiply(
+                simd,
+                weights,
+                &scratch.v,
+                text.width,
+                &mut scratch.panel,
+                &mut scratch.product,
+            );
             scatter(out, text.hidden, head * text.size, &scratch.product, 1.0, text);
         }
     }
+}
 
-    fn attend_back(text: Text, qkv: &'a [f32], grad: &'a [f32], scratch: &'a mut Scratch, out: &'a mut [f32]) {
+/// Gradient of qkv (tokens, 3 hidden) of one text from that of its attention, grad (tokens, hidden).
+struct AttendBack<'a> {
+    text: Text,
+    qkv: &'a [f32],
+    grad: &'a [f32],
+    scratch: &'a mut Scratch,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for AttendBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            text,
+            qkv,
+            grad,
+            scratch,
+            out,
+        } = self;
         let (stride, scale) = (3 * text.hidden, 1.0 / (text.size as f32).sqrt());
         for head in 0..text.heads.count {
             let from = head * text.size;
-            head_weights(text, qkv, head, scratch);
-            let Scratch { q, k, v, transposed, weights, dropped, scores_grad, grad: d_out, product, panel } =
-                scratch;
+            head_weights(simd, text, qkv, head, scratch);
+            let Scratch {
+                q,
+                k,
+                v,
+                transposed,
+                weights,
+                dropped,
+                scores_grad,
+                grad: d_out,
+                product,
+                panel,
+            } = &mut *scratch;
             gather(d_out, grad, text.hidden, from, text);
             // Gradient of the weights after dropout, then before.
             transpose(transposed, v, text);
-            multiply(text.rows(d_out, text.width, text.size), transposed, text.columns, panel, scores_grad);
+            let rows = text.rows(d_out, text.width, text.size);
+            multiply(simd, rows, transposed, text.columns, panel, scores_grad);
             dropped.clone_from(weights);
             if let Some(dropout) = text.head_dropout(head) {
                 drop_weights(dropped, dropout, text);
                 drop_weights(scores_grad, dropout, text);
             }
-            // Through the softmax (Rabe and Staats 2021, section 4 for the form).
-            let rows = scores_grad.chunks_exact_mut(text.columns).zip(weights.chunks_exact(text.columns));
-            for (grad, weights) in rows {
-                let mean = sum2(grad, weights, |g, w| g * w);
-                for (grad, &weight) in grad.iter_mut().zip(weights) {
-                    *grad = weight * (*grad - mean);
-                }
-            }
-            multiply(text.flipped(dropped), d_out, text.width, panel, product);
+            softmax_rows_back(weights, scores_grad, text);
+            multiply(simd, text.flipped(dropped), d_out, text.width, panel, product);
             scatter(out, stride, 2 * text.hidden + from, product, 1.0, text);
-            multiply(text.rows(scores_grad, text.columns, text.tokens), k, text.width, panel, product);
+            let rows = text.rows(scores_grad, text.columns, text.tokens);
+            multiply(simd, rows, k, text.width, panel, product);
             scatter(out, stride, from, product, scale, text);
-            multiply(text.flipped(scores_grad), q, text.width, panel, product);
+            multiply(simd, text.flipped(scores_grad), q, text.width, panel, product);
             scatter(out, stride, text.hidden + from, product, scale, text);
+        }
+    }
+}
+
+/// The gradient of the weights becomes that of the scores before scaling.
+#[inline(always)]
+fn softmax_rows_back(weights: &[f32], grad: &mut [f32], text: Text) {
+    for (grad, weights) in grad
+        .chunks_exact_mut(text.columns)
+        .zip(weights.chunks_exact(text.columns))
+    {
+        let mean = sum2(grad, weights, |g, w| g * w);
+        for (grad, &weight) in grad.iter_mut().zip(weights) {
+            *grad = weight * (*grad - mean);
         }
     }
 }

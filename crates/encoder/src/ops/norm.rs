@@ -121,8 +121,9 @@ impl<'a> Input<'a> {
 /// Multiplies values by their dropout factors.
 #[inline(always)]
 pub(super) fn drop_row(x: &[f32], first: u32, dropout: Dropout, out: &mut [f32]) {
-    for ((out, &x), at) in out.iter_mut().zip(x).zip(0u32..) {
-        *out = x * dropout.factor(first.wrapping_add(at));
+    let x = &x[..out.len()];
+    for at in 0..out.len() {
+        out[at] = x[at] * dropout.factor(first.wrapping_add(at as u32));
     }
 }
 
@@ -174,8 +175,8 @@ dispatched! {
                 residual_grads[at * width..][..width].copy_from_slice(x_grad);
             }
             let first = input.first.wrapping_add((at * width) as u32);
-            for (out, at) in x_grad.iter_mut().zip(0u32..) {
-                *out *= dropout.factor(first.wrapping_add(at));
+            for at in 0..x_grad.len() {
+                x_grad[at] *= dropout.factor(first.wrapping_add(at as u32));
             }
         }
     }
