@@ -29,6 +29,7 @@ impl Bert {
     /// An unsound configuration; a weight that is missing or has another shape.
     pub fn new(params: &Parameters, prefix: &str, config: &Config) -> Result<Self> {
         config.validate()?;
+        params.check_layers(config.num_hidden_layers)?;
         let prefix = if prefix.is_empty() {
             String::new()
         } else {

@@ -191,6 +191,15 @@ impl Config {
         ] {
             check(field, p, "0 <= p < 1", (0.0..1.0).contains(&p))?;
         }
+        let p = self.classifier_dropout();
+        check("classifier_dropout", p, "0 <= p < 1", (0.0..1.0).contains(&p))?;
+        let labels = self.num_labels();
+        check(
+            "num_labels",
+            labels,
+            "1 to 65536",
+            (1..=1 << 16).contains(&labels),
+        )?;
         let std = self.initializer_range;
         check("initializer_range", std, "0 < s <= 1", std > 0.0 && std <= 1.0)?;
         let eps = self.layer_norm_eps;
@@ -215,6 +224,12 @@ impl Config {
     /// Width of one attention head.
     pub fn head_size(&self) -> usize {
         self.hidden_size / self.num_attention_heads
+    }
+
+    /// Dropout before a classification head: `classifier_dropout`, else that of the hidden states.
+    pub fn classifier_dropout(&self) -> f64 {
+        let own = self.extra.get("classifier_dropout").and_then(|v| v.as_f64());
+        own.unwrap_or(self.hidden_dropout_prob)
     }
 
     /// The number of labels of a classification head: `num_labels`, else the entries of `id2label`, else 2.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use candle_core::DType;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Config, Error, ModelFiles, Parameters, Result};
 
@@ -13,6 +14,28 @@ pub(crate) fn open_weights(files: &ModelFiles, device: &candle_core::Device) -> 
     let weights = files.read("model.safetensors")?;
     let params = Parameters::from_safetensors(&weights, &files.label("model.safetensors"), device)?;
     Ok((config, params))
+}
+
+/// Writes `config.json` and `model.safetensors`, weights in the type `dtype`; `architecture` is the class that
+/// transformers opens.
+pub(crate) fn save_weights(
+    folder: &Path,
+    config: &Config,
+    architecture: &str,
+    params: &Parameters,
+    dtype: DType,
+) -> Result<()> {
+    let mut config = config.clone();
+    let name = match dtype {
+        DType::F16 => "float16",
+        DType::BF16 => "bfloat16",
+        _ => "float32",
+    };
+    config.extra.insert("architectures".into(), json!([architecture]));
+    config.extra.remove("dtype");
+    config.extra.insert("torch_dtype".into(), json!(name));
+    write_file(&folder.join("config.json"), (config.to_json() + "\n").as_bytes())?;
+    params.save(&folder.join("model.safetensors"), dtype)
 }
 
 /// Reads a JSON file of the model.

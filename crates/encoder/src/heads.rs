@@ -1,9 +1,12 @@
-//! What is put on the hidden states: one head per task.
+//! What is put on the hidden states: one head per task, under the names that Hugging Face gives the weights.
 
-use candle_core::{Tensor, Var};
+use std::path::Path;
 
-use crate::bert::{Linear, Norm};
-use crate::{Batch, Bert, Config, Init, Parameters, Pass, Result};
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::bert::{Hidden, Linear, Norm};
+use crate::folder::{open_weights, save_weights};
+use crate::{Batch, Bert, Config, Init, ModelFiles, Parameters, Pass, Pooling, Result};
 
 /// Masked-language-model head (Devlin et al. 2018, section 3.1): dense, activation, layer norm, then the token
 /// embeddings as decoder, with a bias of its own.
@@ -51,6 +54,7 @@ pub struct MaskedLm {
     pub bert: Bert,
     /// The head.
     pub head: MlmHead,
+    params: Parameters,
 }
 
 impl MaskedLm {
@@ -58,7 +62,11 @@ impl MaskedLm {
     pub fn new(params: &Parameters, config: &Config) -> Result<Self> {
         let bert = Bert::new(params, "bert", config)?;
         let head = MlmHead::new(params, &bert)?;
-        Ok(Self { bert, head })
+        Ok(Self {
+            bert,
+            head,
+            params: params.clone(),
+        })
     }
 
     /// Logits (batch, tokens, vocabulary).
@@ -71,4 +79,196 @@ impl MaskedLm {
         let vocab = logits.dim(1)?;
         Ok(logits.reshape((size, tokens, vocab))?)
     }
+}
+
+/// Opening and writing, which all models with a head share.
+macro_rules! folder {
+    ($model:ty, $architecture:literal) => {
+        impl $model {
+            /// Opens a model folder.
+            ///
+            /// # Errors
+            /// A file that is missing or damaged, weights that do not fit the configuration.
+            pub fn open(files: &ModelFiles, device: &Device) -> Result<Self> {
+                let (config, params) = open_weights(files, device)?;
+                Self::new(&params, &config)
+            }
+
+            /// Writes `config.json` and `model.safetensors`, weights in the type `dtype`. The tokenizer's files are
+            /// not among them.
+            pub fn save(&self, folder: &Path, dtype: DType) -> Result<()> {
+                save_weights(
+                    folder,
+                    self.bert.config(),
+                    $architecture,
+                    &self.params,
+                    dtype,
+                )
+            }
+
+            /// Every trainable variable, sorted by name.
+            pub fn vars(&self) -> Vec<(String, Var)> {
+                self.params.vars()
+            }
+        }
+    };
+}
+
+folder!(MaskedLm, "BertForMaskedLM");
+folder!(NextSentence, "BertForNextSentencePrediction");
+folder!(PairScorer, "BertForSequenceClassification");
+folder!(TokenTagger, "BertForTokenClassification");
+folder!(SpanReader, "BertForQuestionAnswering");
+
+/// The first token's state through a dense layer and tanh (Devlin et al. 2018, section 3.1).
+#[derive(Debug, Clone)]
+struct Pooler(Linear);
+
+impl Pooler {
+    fn new(params: &Parameters, config: &Config) -> Result<Self> {
+        let width = config.hidden_size;
+        Ok(Self(Linear::new(
+            params,
+            "bert.pooler.dense",
+            [width, width],
+            config,
+        )?))
+    }
+
+    /// (batch, hidden).
+    fn forward(&self, hidden: &Hidden, batch: &Batch, pass: &Pass) -> Result<Tensor> {
+        let first = Pooling::Cls.forward(hidden, batch)?;
+        Ok(self.0.forward(&first, pass)?.tanh()?)
+    }
+}
+
+/// Does the second segment follow the first one (NSP, Devlin et al. 2018), or are the two in order (SOP, Lan et
+/// al. 2019)? The head is the same; the examples differ.
+#[derive(Debug, Clone)]
+pub struct NextSentence {
+    /// The encoder.
+    pub bert: Bert,
+    pooler: Pooler,
+    relationship: Linear,
+    params: Parameters,
+}
+
+impl NextSentence {
+    /// Takes its weights from `params`, with the encoder under `bert`.
+    pub fn new(params: &Parameters, config: &Config) -> Result<Self> {
+        Ok(Self {
+            bert: Bert::new(params, "bert", config)?,
+            pooler: Pooler::new(params, config)?,
+            relationship: Linear::new(params, "cls.seq_relationship", [2, config.hidden_size], config)?,
+            params: params.clone(),
+        })
+    }
+
+    /// Logits (batch, 2): index 0 is "follows" or "in order".
+    pub fn forward(&self, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {
+        let hidden = self.bert.hidden(batch, pass)?;
+        self.relationship
+            .forward(&self.pooler.forward(&hidden, batch, pass)?, pass)
+    }
+}
+
+/// Sequence classification or regression; over pairs of texts, with one label, it is a cross-encoder
+/// (Nogueira and Cho 2019, <https://arxiv.org/abs/1901.04085>).
+#[derive(Debug, Clone)]
+pub struct PairScorer {
+    /// The encoder.
+    pub bert: Bert,
+    pooler: Pooler,
+    classifier: Linear,
+    params: Parameters,
+}
+
+impl PairScorer {
+    /// Takes its weights from `params`; the number of labels is that of the configuration.
+    pub fn new(params: &Parameters, config: &Config) -> Result<Self> {
+        Ok(Self {
+            bert: Bert::new(params, "bert", config)?,
+            pooler: Pooler::new(params, config)?,
+            classifier: classifier(params, "classifier", config.num_labels(), config)?,
+            params: params.clone(),
+        })
+    }
+
+    /// Logits (batch, labels).
+    pub fn forward(&self, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {
+        let hidden = self.bert.hidden(batch, pass)?;
+        let pooled = self.pooler.forward(&hidden, batch, pass)?;
+        classify(&self.classifier, &pooled, self.bert.config(), pass)
+    }
+}
+
+/// A label for each token (named entities, parts of speech).
+#[derive(Debug, Clone)]
+pub struct TokenTagger {
+    /// The encoder.
+    pub bert: Bert,
+    classifier: Linear,
+    params: Parameters,
+}
+
+impl TokenTagger {
+    /// Takes its weights from `params`; the number of labels is that of the configuration.
+    pub fn new(params: &Parameters, config: &Config) -> Result<Self> {
+        Ok(Self {
+            bert: Bert::new(params, "bert", config)?,
+            classifier: classifier(params, "classifier", config.num_labels(), config)?,
+            params: params.clone(),
+        })
+    }
+
+    /// Logits (batch, tokens, labels); those of padding mean nothing.
+    pub fn forward(&self, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {
+        per_token(&self.bert, &self.classifier, batch, pass)
+    }
+}
+
+/// Where an answer begins and ends in a text (Devlin et al. 2018, section 4.2).
+#[derive(Debug, Clone)]
+pub struct SpanReader {
+    /// The encoder.
+    pub bert: Bert,
+    outputs: Linear,
+    params: Parameters,
+}
+
+impl SpanReader {
+    /// Takes its weights from `params`, with the encoder under `bert`.
+    pub fn new(params: &Parameters, config: &Config) -> Result<Self> {
+        Ok(Self {
+            bert: Bert::new(params, "bert", config)?,
+            outputs: classifier(params, "qa_outputs", 2, config)?,
+            params: params.clone(),
+        })
+    }
+
+    /// Logits (batch, tokens, 2): index 0 for beginning at a token, 1 for ending there; those of padding mean
+    /// nothing.
+    pub fn forward(&self, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {
+        per_token(&self.bert, &self.outputs, batch, pass)
+    }
+}
+
+fn classifier(params: &Parameters, name: &str, labels: usize, config: &Config) -> Result<Linear> {
+    Linear::new(params, name, [labels, config.hidden_size], config)
+}
+
+/// Dropout and a dense layer.
+fn classify(linear: &Linear, x: &Tensor, config: &Config, pass: &mut Pass) -> Result<Tensor> {
+    let dropout = pass.dropout(config.classifier_dropout());
+    linear.forward(&crate::ops::dropout(x, dropout)?, pass)
+}
+
+fn per_token(bert: &Bert, linear: &Linear, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {
+    let hidden = bert.hidden(batch, pass)?;
+    let states = classify(linear, &hidden.states, bert.config(), pass)?;
+    Hidden {
+        states,
+        rows: hidden.rows,
+    }
+    .padded(batch)
 }

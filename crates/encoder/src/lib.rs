@@ -30,7 +30,7 @@ pub use candle_core::{DType, Device, Tensor, Var};
 pub use config::{Activation, Config};
 pub use error::{Error, Result};
 pub use files::{Fingerprint, ModelFiles};
-pub use heads::{MaskedLm, MlmHead};
+pub use heads::{MaskedLm, MlmHead, NextSentence, PairScorer, SpanReader, TokenTagger};
 pub use parameters::{Init, Parameters};
 pub use pass::Pass;
 pub use pooling::Pooling;

@@ -152,6 +152,37 @@ impl Parameters {
         }
     }
 
+    /// Refuses a file that holds more layers than the configuration says: the answers would be those of a model that
+    /// was cut off.
+    pub(crate) fn check_layers(&self, layers: usize) -> Result<()> {
+        let Source::File { name, weights } = self.source.as_ref() else {
+            return Ok(());
+        };
+        let number = |weight: &String| -> Option<usize> {
+            weight
+                .split_once("encoder.layer.")?
+                .1
+                .split('.')
+                .next()?
+                .parse()
+                .ok()
+        };
+        let found = weights
+            .keys()
+            .filter_map(number)
+            .max()
+            .map_or(0, |last| last.saturating_add(1));
+        if found > layers {
+            let accepted = format!("{found}, the layers in {name}");
+            return Err(Error::Setting {
+                field: "num_hidden_layers",
+                value: layers.to_string(),
+                accepted,
+            });
+        }
+        Ok(())
+    }
+
     fn make(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
         match self.source.as_ref() {
             Source::Fresh { seed } => {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::bert::Linear;
-use crate::folder::{open_weights, read_json, write_file, write_json};
+use crate::folder::{open_weights, read_json, save_weights, write_json};
 use crate::{Batch, Bert, Config, Error, Init, ModelFiles, Parameters, Pass, Pooling, Result};
 
 /// An encoder whose answer for a text is one vector.
@@ -175,11 +175,7 @@ impl SentenceEncoder {
     /// Writes the model as a sentence-transformers folder, weights in the type `dtype`. The tokenizer's files are
     /// not among them.
     pub fn save(&self, folder: &Path, dtype: DType, max_seq_length: usize) -> Result<()> {
-        write_file(
-            &folder.join("config.json"),
-            (written_config(self.bert.config(), "BertModel", dtype)).as_bytes(),
-        )?;
-        self.params.save(&folder.join("model.safetensors"), dtype)?;
+        save_weights(folder, self.bert.config(), "BertModel", &self.params, dtype)?;
         write_json(&folder.join("1_Pooling/config.json"), &self.pooling_json())?;
         if let Some(dense) = &self.dense {
             write_json(&folder.join("2_Dense/config.json"), &dense.json())?;
@@ -243,19 +239,6 @@ impl Dense {
     }
 }
 
-/// The text of `config.json` with the class that transformers opens and the type of the weights.
-pub(crate) fn written_config(config: &Config, architecture: &str, dtype: DType) -> String {
-    let mut config = config.clone();
-    let name = match dtype {
-        DType::F16 => "float16",
-        DType::BF16 => "bfloat16",
-        _ => "float32",
-    };
-    config.extra.insert("architectures".into(), json!([architecture]));
-    config.extra.insert("torch_dtype".into(), json!(name));
-    config.to_json() + "\n"
-}
-
 /// Scales rows to length one, as PyTorch's `normalize`: a row of zeros stays one.
 fn normalize(x: &Tensor) -> Result<Tensor> {
     // Under the root, so that the gradient of a row of zeros is a number.
@@ -284,19 +267,22 @@ fn max_seq_length(files: &ModelFiles, config: &Config) -> Result<usize> {
     Ok(settings.max_seq_length.unwrap_or(positions).min(positions))
 }
 
-/// The one pooling mode that is switched on.
+/// The pooling mode: by name (sentence-transformers since 5.2), or the one of several switches that is on.
 fn pooling_of(settings: &Value) -> Result<Pooling> {
     let modes = settings.as_object().into_iter().flatten();
-    let on: Vec<&str> = modes
-        .filter(|(name, value)| name.starts_with("pooling_mode_") && value.as_bool() == Some(true))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let on = modes.filter(|(_, value)| value.as_bool() == Some(true));
+    let on: Vec<&str> = match settings.get("pooling_mode").and_then(Value::as_str) {
+        Some(name) => vec![name],
+        None => on
+            .filter_map(|(name, _)| name.strip_prefix("pooling_mode_"))
+            .collect(),
+    };
     match on.as_slice() {
-        ["pooling_mode_cls_token"] => Ok(Pooling::Cls),
-        ["pooling_mode_mean_tokens"] => Ok(Pooling::Mean),
-        ["pooling_mode_max_tokens"] => Ok(Pooling::Max),
+        ["cls" | "cls_token"] => Ok(Pooling::Cls),
+        ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
+        ["max" | "max_tokens"] => Ok(Pooling::Max),
         _ => {
-            let accepted = "one of cls_token, mean_tokens, max_tokens".into();
+            let accepted = "one of cls, mean, max".into();
             Err(Error::Setting {
                 field: "pooling_mode",
                 value: on.join(", "),

@@ -7,9 +7,9 @@ use crate::Activation;
 pub(super) const LANES: usize = 16;
 
 /// Declares functions whose body is compiled once per instruction set (through `pulp`, which checks at run time
-/// what the processor has).
+/// what the processor has). A body that names its vectors takes them as `[simd]` before its arguments.
 macro_rules! dispatched {
-    ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident $([$simd:ident])? ($($arg:ident: $ty:ty),* $(,)?) $body:block)*) => {$(
         $(#[$meta])*
         #[allow(clippy::needless_lifetimes, reason = "the types of the arguments name it")]
         $vis fn $name<'a>($($arg: $ty),*) {
@@ -17,11 +17,12 @@ macro_rules! dispatched {
                 $($arg: $ty,)*
                 life: std::marker::PhantomData<&'a ()>,
             }
-            impl<'a> pulp::NullaryFnOnce for Call<'a> {
+            impl<'a> pulp::WithSimd for Call<'a> {
                 type Output = ();
                 #[inline(always)]
-                fn call(self) {
+                fn with_simd<S: pulp::Simd>(self, _simd: S) {
                     let Self { $($arg,)* life: _ } = self;
+                    $(let $simd = _simd;)?
                     $body
                 }
             }

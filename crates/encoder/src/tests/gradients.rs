@@ -2,7 +2,10 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::{Batch, Bert, Config, MlmHead, Parameters, Pass, Pooling, Result, SentenceEncoder};
+use crate::{
+    Batch, Bert, Config, MlmHead, NextSentence, PairScorer, Parameters, Pass, Pooling, Result,
+    SentenceEncoder, SpanReader, TokenTagger,
+};
 
 /// Small, with sizes that differ from each other so that a transposed use shows.
 pub(super) fn small() -> Config {
@@ -55,7 +58,7 @@ pub(super) fn check(vars: &[(String, Var)], forward: impl Fn() -> Result<Tensor>
             "{name}: gradient {grad:?}"
         );
         let values = var.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-        for at in (0..values.len()).step_by(values.len().div_ceil(12)) {
+        for at in (0..values.len()).step_by(values.len().div_ceil(6)) {
             let shifted = |by: f64| {
                 let mut values = values.clone();
                 values[at] += by;
@@ -106,6 +109,30 @@ fn sentence_encoder() {
         // With the first token alone, the last layer's other positions still count through attention.
         check(&model.vars(), || {
             loss(&model.forward(&batch, &mut Pass::train(3))?)
+        });
+    }
+}
+
+#[test]
+fn heads_of_texts_and_tokens() {
+    let batch = ragged();
+    let config = small();
+    type Forward = fn(&Parameters, &Config, &Batch) -> Result<Tensor>;
+    let models: [Forward; 4] = [
+        |params, config, batch| NextSentence::new(params, config)?.forward(batch, &mut Pass::train(3)),
+        |params, config, batch| PairScorer::new(params, config)?.forward(batch, &mut Pass::train(3)),
+        |params, config, batch| TokenTagger::new(params, config)?.forward(batch, &mut Pass::train(3)),
+        |params, config, batch| SpanReader::new(params, config)?.forward(batch, &mut Pass::train(3)),
+    ];
+    for forward in models {
+        let params = params();
+        forward(&params, &config, &batch).unwrap();
+        check(&params.vars(), || {
+            let out = forward(&params, &config, &batch)?;
+            if out.rank() == 2 {
+                return loss(&out);
+            }
+            loss(&out.broadcast_mul(&batch.mask().to_dtype(DType::F64)?.unsqueeze(2)?)?)
         });
     }
 }
