@@ -280,6 +280,10 @@ fn softmax_rows(scores: &mut [f32], text: Text) {
 
 /// Multiplies the weights by their dropout factors.
 #[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "becomes vector instructions; enumerate would check its count"
+)]
 fn drop_weights(weights: &mut [f32], dropout: Dropout, text: Text) {
     for (row, weights) in weights.chunks_exact_mut(text.columns).enumerate() {
         let first = (row * text.tokens) as u32;

@@ -127,6 +127,18 @@ pub(super) fn drop_row(x: &[f32], first: u32, dropout: Dropout, out: &mut [f32])
     }
 }
 
+/// As [`drop_row`].
+#[inline(always)]
+#[allow(
+    clippy::needless_range_loop,
+    reason = "becomes vector instructions; enumerate would check its count"
+)]
+fn drop_row_in_place(x: &mut [f32], first: u32, dropout: Dropout) {
+    for at in 0..x.len() {
+        x[at] *= dropout.factor(first.wrapping_add(at as u32));
+    }
+}
+
 /// Centres the row and returns one over its standard deviation.
 #[inline(always)]
 fn centre(row: &mut [f32], eps: f32) -> f32 {
@@ -175,9 +187,7 @@ dispatched! {
                 residual_grads[at * width..][..width].copy_from_slice(x_grad);
             }
             let first = input.first.wrapping_add((at * width) as u32);
-            for at in 0..x_grad.len() {
-                x_grad[at] *= dropout.factor(first.wrapping_add(at as u32));
-            }
+            drop_row_in_place(x_grad, first, dropout);
         }
     }
 }
