@@ -7,6 +7,7 @@ use rayon::ThreadPool;
 use serde::Deserialize;
 use text::Tokenizer;
 
+use crate::open::{check_batch_tokens, check_vocabulary, open_tokenizer, tokenize};
 use crate::prompts::Prompts;
 use crate::{Embed, InferError, Role, plan_batches, threads};
 
@@ -55,13 +56,7 @@ impl Embedder {
     /// out of range.
     pub fn open(files: &ModelFiles, settings: &EmbedderSettings) -> Result<Self, InferError> {
         let pool = threads::pool(settings.threads)?;
-        if settings.batch_tokens_max == 0 {
-            return Err(InferError::Setting {
-                field: "batch_tokens_max",
-                value: 0,
-                accepted: "at least 1".to_owned(),
-            });
-        }
+        check_batch_tokens(settings.batch_tokens_max)?;
         let name = files.describe();
         let refuse = |reason: String| InferError::Open {
             model: name.clone(),
@@ -185,37 +180,6 @@ impl Embed for Embedder {
     fn count_tokens(&self, text: &str) -> Result<usize, InferError> {
         self.tokenizer.count_tokens(text).map_err(tokenize)
     }
-}
-
-fn tokenize(error: text::Error) -> InferError {
-    InferError::Tokenize {
-        reason: error.to_string(),
-    }
-}
-
-fn open_tokenizer(files: &ModelFiles) -> Result<Tokenizer, String> {
-    let read = |name: &str| match files.has(name) {
-        true => Some(files.read(name)),
-        false => None,
-    };
-    // A file that is there and cannot be read is an error of its own, not a missing tokenizer.
-    for name in ["tokenizer.json", "vocab.txt", "tokenizer_config.json"] {
-        if let Some(Err(error)) = read(name) {
-            return Err(error.to_string());
-        }
-    }
-    Tokenizer::from_files(|name| read(name)?.ok()).map_err(|error| error.to_string())
-}
-
-/// A tokenizer of another model would give ids that the model does not have.
-fn check_vocabulary(tokenizer: &Tokenizer, embeddings: usize) -> Result<(), String> {
-    let entries = tokenizer.vocabulary_size();
-    if entries <= embeddings {
-        return Ok(());
-    }
-    Err(format!(
-        "the tokenizer has {entries} tokens and the model embeds {embeddings}: they are not of one model"
-    ))
 }
 
 fn open_prompts(files: &ModelFiles) -> Result<Prompts, String> {

@@ -1,0 +1,186 @@
+//! A cross-encoder from a model folder (Nogueira and Cho 2019, <https://arxiv.org/abs/1901.04085>).
+
+use encoder::{Batch, Config, Device, ModelFiles, PairScorer, Pass};
+use rayon::ThreadPool;
+use rayon::prelude::*;
+use serde::Deserialize;
+use text::{Encoding, Tokenizer};
+
+use crate::open::{check_batch_tokens, check_vocabulary, open_tokenizer, tokenize};
+use crate::{InferError, Rerank, plan_batches, threads};
+
+/// How a cross-encoder is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RerankerSettings {
+    /// Threads that the model uses, and no more; 1 to 1024.
+    pub threads: usize,
+    /// Tokens that go through the model together, padding included; at least 1.
+    pub batch_tokens_max: usize,
+}
+
+impl RerankerSettings {
+    /// The usual batches on this many threads.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            batch_tokens_max: 4096,
+        }
+    }
+}
+
+/// A sequence classification model with one label, on the CPU.
+pub struct Reranker {
+    model: PairScorer,
+    tokenizer: Tokenizer,
+    pool: ThreadPool,
+    name: String,
+    fingerprint: String,
+    tokens_max: usize,
+    batch_tokens_max: usize,
+    has_sigmoid: bool,
+}
+
+impl Reranker {
+    /// Opens a CrossEncoder folder. A pair that is longer than `model_max_length` of `tokenizer_config.json` (and
+    /// `max_position_embeddings`) loses tokens at the end of the longer text. Scores are logits or, unless the
+    /// configuration names the identity as activation, their sigmoids, as in sentence-transformers.
+    ///
+    /// # Errors
+    /// [`InferError::Open`] names the model and what is wrong with which file, also when it has more labels than
+    /// one or another activation; [`InferError::Setting`] a setting out of range.
+    pub fn open(files: &ModelFiles, settings: &RerankerSettings) -> Result<Self, InferError> {
+        let pool = threads::pool(settings.threads)?;
+        check_batch_tokens(settings.batch_tokens_max)?;
+        let name = files.describe();
+        let refuse = |reason: String| InferError::Open {
+            model: name.clone(),
+            reason,
+        };
+        let model = PairScorer::open(files, &Device::Cpu).map_err(|e| refuse(e.to_string()))?;
+        let config = model.bert.config();
+        let tokenizer = open_tokenizer(files).map_err(refuse)?;
+        check_vocabulary(&tokenizer, config.vocab_size).map_err(refuse)?;
+        if config.num_labels() != 1 {
+            return Err(refuse(format!(
+                "config.json: {} labels; accepted: 1",
+                config.num_labels()
+            )));
+        }
+        let has_sigmoid = has_sigmoid(config).map_err(refuse)?;
+        let tokens_max = longest(files, config).map_err(refuse)?;
+        let fingerprint = files
+            .fingerprint()
+            .map_err(|e| refuse(e.to_string()))?
+            .to_string();
+        Ok(Self {
+            fingerprint,
+            tokens_max,
+            batch_tokens_max: settings.batch_tokens_max,
+            has_sigmoid,
+            model,
+            tokenizer,
+            pool,
+            name,
+        })
+    }
+
+    fn score_all(&self, query: &str, passages: &[&str]) -> Result<Vec<f32>, InferError> {
+        let encode = |passage: &&str| self.tokenizer.encode_pair(query, passage, self.tokens_max);
+        let pairs: Result<Vec<Encoding>, _> = passages.par_iter().map(encode).collect();
+        let mut pairs = pairs.map_err(tokenize)?;
+        let lengths: Vec<usize> = pairs.iter().map(Encoding::len).collect();
+        let mut scores = vec![0.0; pairs.len()];
+        for batch in plan_batches(&lengths, self.batch_tokens_max) {
+            let taken: Vec<Encoding> = batch.iter().map(|&at| std::mem::take(&mut pairs[at])).collect();
+            let logits = self.forward(taken).map_err(|error| InferError::Run {
+                model: self.name.clone(),
+                reason: error.to_string(),
+            })?;
+            for (at, logit) in batch.into_iter().zip(logits) {
+                scores[at] = self.activate(at, logit)?;
+            }
+        }
+        Ok(scores)
+    }
+
+    /// One logit for each pair.
+    fn forward(&self, pairs: Vec<Encoding>) -> encoder::Result<Vec<f32>> {
+        let split = pairs.into_iter().map(|pair| (pair.ids, pair.type_ids));
+        let (ids, types): (Vec<_>, Vec<_>) = split.unzip();
+        let pad = self.tokenizer.special().pad;
+        let batch = Batch::new(&ids, Some(&types), pad, &Device::Cpu)?;
+        let logits = self.model.forward(&batch, &mut Pass::infer())?;
+        Ok(logits.flatten_all()?.to_vec1()?)
+    }
+
+    fn activate(&self, text: usize, logit: f32) -> Result<f32, InferError> {
+        if !logit.is_finite() {
+            return Err(InferError::NotFinite {
+                model: self.name.clone(),
+                text,
+                found: logit.to_string(),
+            });
+        }
+        Ok(if self.has_sigmoid {
+            1.0 / (1.0 + (-logit).exp())
+        } else {
+            logit
+        })
+    }
+}
+
+impl Rerank for Reranker {
+    fn score(&self, query: &str, passages: &[&str]) -> Result<Vec<f32>, InferError> {
+        self.pool.install(|| self.score_all(query, passages))
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// Whether logits become sigmoids: sentence-transformers does so for one label unless the configuration, in its
+/// new or its old place, names another function.
+fn has_sigmoid(config: &Config) -> Result<bool, String> {
+    let new = config
+        .extra
+        .get("sentence_transformers")
+        .and_then(|own| own.get("activation_fn"));
+    let named = new.or_else(|| config.extra.get("sbert_ce_default_activation_function"));
+    match named.and_then(|name| name.as_str()) {
+        None => Ok(true),
+        Some(name) => match name.rsplit('.').next() {
+            Some("Sigmoid") => Ok(true),
+            Some("Identity") => Ok(false),
+            _ => Err(format!(
+                "config.json: activation {name}; accepted: Identity, Sigmoid"
+            )),
+        },
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenizerSettings {
+    // A number so great that it means none is written as a float by some versions.
+    #[serde(default)]
+    model_max_length: Option<f64>,
+}
+
+fn longest(files: &ModelFiles, config: &Config) -> Result<usize, String> {
+    const FILE: &str = "tokenizer_config.json";
+    let positions = config.max_position_embeddings;
+    if !files.has(FILE) {
+        return Ok(positions);
+    }
+    let bytes = files.read(FILE).map_err(|error| error.to_string())?;
+    let settings: TokenizerSettings =
+        serde_json::from_slice(&bytes).map_err(|error| format!("{FILE}: {error}"))?;
+    // Three special tokens and one of each text.
+    match settings.model_max_length {
+        Some(length) if length < 5.0 => Err(format!(
+            "{FILE}: model_max_length is {length}; accepted: at least 5"
+        )),
+        Some(length) if length < positions as f64 => Ok(length as usize),
+        _ => Ok(positions),
+    }
+}

@@ -1,0 +1,199 @@
+//! Texts to vectors with a small untrained model: order, bounds, independence, errors.
+#![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
+
+mod support;
+
+use std::path::Path;
+
+use encoder::ModelFiles;
+use infer::{Embed, Embedder, EmbedderSettings, InferError, Role};
+use support::{DIMENSION, LONGEST};
+
+fn open_with(folder: &Path, threads: usize, batch_tokens_max: usize) -> Result<Embedder, InferError> {
+    let settings = EmbedderSettings {
+        threads,
+        batch_tokens_max,
+    };
+    Embedder::open(&ModelFiles::folder(folder).unwrap(), &settings)
+}
+
+fn open(folder: &Path) -> Embedder {
+    open_with(folder, 1, 256).unwrap()
+}
+
+fn refusal(folder: &Path) -> String {
+    match open_with(folder, 1, 256) {
+        Err(InferError::Open { model, reason }) => {
+            assert!(
+                model.contains(folder.file_name().unwrap().to_str().unwrap()),
+                "{model}"
+            );
+            reason
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened"),
+    }
+}
+
+fn farthest(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Texts of very different lengths: nothing, one word, and more than the model reads.
+fn texts() -> Vec<String> {
+    let lengths = [3, 0, 40, 1, 200, 7, 7, 46, 47, 12, 2];
+    let text = |(i, &words): (usize, &usize)| {
+        let words = (0..words).map(|w| ["rome", "nero", "sang", "fire"][(w * (i + 1)) % 4]);
+        words.collect::<Vec<_>>().join(" ")
+    };
+    lengths.iter().enumerate().map(text).collect()
+}
+
+#[test]
+fn a_vector_depends_on_its_text_alone() {
+    let folder = support::model();
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let model = open(folder.path());
+    let alone: Vec<Vec<f32>> = texts
+        .iter()
+        .map(|text| model.embed(&[text], Role::Passage).unwrap().remove(0))
+        .collect();
+    assert!(
+        farthest(&alone[0], &alone[3]) > 1e-3,
+        "different texts have different vectors"
+    );
+    for (threads, batch_tokens_max) in [(1, 1), (1, 64), (2, 256), (2, 100_000)] {
+        let model = open_with(folder.path(), threads, batch_tokens_max).unwrap();
+        let together = model.embed(&texts, Role::Passage).unwrap();
+        assert_eq!(together.len(), texts.len());
+        for ((a, b), text) in alone.iter().zip(&together).zip(&texts) {
+            assert!(farthest(a, b) < 1e-5, "{text:?} in batches of {batch_tokens_max}");
+        }
+    }
+}
+
+#[test]
+fn vectors_have_unit_length_and_texts_any_length() {
+    let folder = support::model();
+    let model = open(folder.path());
+    assert!(model.embed(&[], Role::Query).unwrap().is_empty());
+    for vector in model
+        .embed(&["", " \u{0}\u{200b}", "🦀", &"rome ".repeat(5000)], Role::Query)
+        .unwrap()
+    {
+        assert_eq!((vector.len(), model.dimension()), (DIMENSION, DIMENSION));
+        let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert!((length - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn what_is_beyond_the_longest_input_does_not_count() {
+    let folder = support::model();
+    let model = open(folder.path());
+    assert_eq!(model.tokens_max(), LONGEST);
+    let full = "rome ".repeat(LONGEST - 2);
+    assert_eq!(model.count_tokens(&full).unwrap() + 2, LONGEST);
+    let (longer, shorter) = (format!("{full} nero"), "rome ".repeat(LONGEST - 3));
+    let vectors = model.embed(&[&full, &longer, &shorter], Role::Passage).unwrap();
+    assert!(farthest(&vectors[0], &vectors[1]) < 1e-6);
+    assert!(farthest(&vectors[0], &vectors[2]) > 1e-6);
+}
+
+#[test]
+fn chunks_fit_the_model() {
+    let folder = support::model();
+    let model = open(folder.path());
+    let text = "the great fire of rome burned for six days. ".repeat(20);
+    let chunks = model.chunk(&text, LONGEST, 8).unwrap();
+    assert!(chunks.len() > 3);
+    for chunk in chunks {
+        assert!(model.count_tokens(&text[chunk]).unwrap() + 2 <= LONGEST);
+    }
+    assert!(matches!(
+        model.chunk(&text, 2, 0),
+        Err(InferError::Tokenize { .. })
+    ));
+    assert!(matches!(
+        model.chunk(&text, 10, 8),
+        Err(InferError::Tokenize { .. })
+    ));
+}
+
+#[test]
+fn prompts_stand_before_the_text_of_their_role() {
+    let folder = support::model();
+    let prompts = r#"{"prompts": {"query": "nero ", "passage": "rome fire "}}"#;
+    std::fs::write(folder.path().join("config_sentence_transformers.json"), prompts).unwrap();
+    let prompted = open(folder.path());
+    assert_eq!(
+        prompted.tokens_max(),
+        LONGEST - 2,
+        "the longer prompt is taken off"
+    );
+    std::fs::remove_file(folder.path().join("config_sentence_transformers.json")).unwrap();
+    let plain = open(folder.path());
+    assert_ne!(plain.fingerprint(), prompted.fingerprint());
+    for (role, whole) in [(Role::Query, "nero sang"), (Role::Passage, "rome fire sang")] {
+        let (with, without) = (
+            prompted.embed(&["sang"], role).unwrap(),
+            plain.embed(&[whole], role).unwrap(),
+        );
+        assert!(farthest(&with[0], &without[0]) < 1e-6);
+    }
+}
+
+#[test]
+fn a_folder_that_is_no_model_is_refused_by_name() {
+    let folder = support::model();
+    let file = |name: &str| folder.path().join(name);
+
+    std::fs::write(
+        file("sentence_bert_config.json"),
+        r#"{"max_seq_length": 48, "do_lower_case": true}"#,
+    )
+    .unwrap();
+    assert!(refusal(folder.path()).contains("do_lower_case"));
+    std::fs::remove_file(file("sentence_bert_config.json")).unwrap();
+    assert_eq!(
+        open(folder.path()).tokens_max(),
+        64,
+        "max_position_embeddings without the file"
+    );
+
+    std::fs::write(file("config_sentence_transformers.json"), "{\"prompts\": 3}").unwrap();
+    assert!(refusal(folder.path()).contains("config_sentence_transformers.json"));
+    std::fs::remove_file(file("config_sentence_transformers.json")).unwrap();
+
+    std::fs::write(file("tokenizer.json"), "{").unwrap();
+    assert!(refusal(folder.path()).contains("tokenizer.json"));
+    std::fs::remove_file(file("tokenizer.json")).unwrap();
+    assert!(
+        open_with(folder.path(), 1, 256).is_ok(),
+        "vocab.txt takes its place"
+    );
+
+    let mut vocabulary = std::fs::read_to_string(file("vocab.txt")).unwrap();
+    vocabulary.push_str("another\n");
+    std::fs::write(file("vocab.txt"), vocabulary).unwrap();
+    assert!(refusal(folder.path()).contains("not of one model"));
+    std::fs::remove_file(file("vocab.txt")).unwrap();
+    assert!(refusal(folder.path()).contains("no tokenizer"));
+
+    std::fs::remove_file(file("model.safetensors")).unwrap();
+    assert!(refusal(folder.path()).contains("model.safetensors"));
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let folder = support::model();
+    for (threads, batch_tokens_max, named) in [(0, 1, "threads"), (1, 0, "batch_tokens_max")] {
+        match open_with(folder.path(), threads, batch_tokens_max) {
+            Err(InferError::Setting { field, value: 0, .. }) => assert_eq!(field, named),
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("opened"),
+        }
+    }
+}
