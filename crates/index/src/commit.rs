@@ -10,8 +10,9 @@ use crate::writer::Closed;
 impl Writer {
     pub(crate) fn commit_all(&mut self) -> Result<Commit, StoreError> {
         self.close_segment()?;
-        self.closed.retain(|closed| closed.live_passages() > 0);
         if self.changed {
+            self.closed.retain(|closed| closed.live_passages() > 0);
+            self.merge()?;
             self.replace_manifest()?;
         }
         let sum =

@@ -16,7 +16,7 @@ pub fn content_hash(document: &Document) -> u64 {
 }
 
 /// Metadata as JSON; nothing when there is none.
-pub(crate) fn metadata_bytes(document: &Document) -> Vec<u8> {
+fn metadata_bytes(document: &Document) -> Vec<u8> {
     if document.metadata.is_empty() {
         return Vec::new();
     }

@@ -16,21 +16,28 @@
 //! the next writer removes its remains. A [`Snapshot`] reads one commit for as long as it is held.
 
 mod commit;
+#[cfg(test)]
+mod crash_tests;
 mod disk;
 mod error;
 mod hash;
 mod index;
+mod inspect;
 mod manifest;
 mod map;
+mod merge;
 mod segment;
 mod settings;
 mod snapshot;
 mod top;
+mod verify;
 mod writer;
 
 pub use hash::content_hash;
 pub use index::Index;
+pub use inspect::{Inspection, SegmentInspection, inspect};
 pub use manifest::FORMAT;
 pub use settings::{Settings, WriterSettings};
 pub use snapshot::Snapshot;
+pub use verify::{Problem, ProblemKind, Verification, verify};
 pub use writer::Writer;

@@ -2,6 +2,7 @@
 
 use corpus::{StoreError, TitleUse};
 use serde::{Deserialize, Serialize};
+use vectors::THREADS_MAX;
 
 /// What is fixed when an index is created; stored in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,37 @@ pub struct WriterSettings {
     pub segment_passages_max: u32,
     /// A segment is closed when the texts it was given have this many bytes.
     pub segment_bytes_max: u64,
+    /// A segment gets a graph when it has this many passages; smaller ones are scanned.
+    pub graph_passages_min: u32,
+    /// Threads that build a graph. With one, the same documents give the same graph.
+    pub threads: usize,
+}
+
+impl WriterSettings {
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let refuse = |name, value: u64, accepted| {
+            Err(StoreError::Settings(format!(
+                "{name} is {value}; accepted are {accepted}"
+            )))
+        };
+        match self {
+            Self {
+                segment_passages_max: 0,
+                ..
+            } => refuse("segment_passages_max", 0, "1 and more"),
+            Self {
+                segment_bytes_max: 0, ..
+            } => refuse("segment_bytes_max", 0, "1 and more"),
+            Self {
+                graph_passages_min: 0,
+                ..
+            } => refuse("graph_passages_min", 0, "1 and more"),
+            Self { threads, .. } if !(1..=THREADS_MAX).contains(threads) => {
+                refuse("threads", *threads as u64, "1 to 256")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for WriterSettings {
@@ -70,6 +102,8 @@ impl Default for WriterSettings {
         Self {
             segment_passages_max: 20_000,
             segment_bytes_max: 256 << 20,
+            graph_passages_min: 10_000,
+            threads: 1,
         }
     }
 }

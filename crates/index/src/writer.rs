@@ -8,11 +8,11 @@ use corpus::{Commit, DocumentId, PreparedDocument, StoreError, WriteStore};
 use lexical::Analyzer;
 use roaring::RoaringBitmap;
 
-use crate::WriterSettings;
 use crate::error;
 use crate::manifest::{Manifest, SegmentEntry, segment_folder};
 use crate::segment::{Segment, SegmentWriter, TEXT_BYTES_MAX};
 use crate::snapshot::read_deletes;
+use crate::{WriterSettings, content_hash};
 
 /// The one who writes to an index; holds its lock until it is dropped. What was not committed by then is gone.
 ///
@@ -81,11 +81,7 @@ impl Closed {
 
 impl Writer {
     pub(crate) fn open(index: &Path, limits: WriterSettings) -> Result<Self, StoreError> {
-        if limits.segment_passages_max == 0 || limits.segment_bytes_max == 0 {
-            return Err(StoreError::Settings(
-                "segment_passages_max and segment_bytes_max are at least 1".into(),
-            ));
-        }
+        limits.check()?;
         let lock = lock(index)?;
         let manifest = Manifest::read(index)?;
         let mut writer = Self {
@@ -175,10 +171,10 @@ impl Writer {
             Some(open) => open,
             None => self.start_segment()?,
         };
-        if !open.push(prepared)? {
+        if !open.push(prepared, content_hash(&prepared.document))? {
             self.delete_closed(&prepared.document.id)?;
         }
-        let full = open.is_full(&self.limits);
+        let full = open.is_full();
         self.open = Some(open);
         if full { self.close_segment() } else { Ok(()) }
     }
@@ -190,6 +186,7 @@ impl Writer {
             segment_folder(&self.index, id),
             id,
             &self.manifest.settings,
+            &self.limits,
             &self.analyzer,
         )
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! ids         record per document: the id
 //! texts       record per document: zstd frame with a checksum of (u32 bytes of title, title, text)
-//! metadata    record per document: JSON, or nothing when there is none
+//! metadata    record per document, see `metadata.rs`
 //! documents   20 bytes per document: u64 content hash, u32 first passage, u32 passages,
 //!             u32 n: the document that is number n when they are sorted by (id, document)
 //! passages    12 bytes per passage: u32 document, u32 start and u32 end in the text
@@ -19,10 +19,10 @@ use std::path::Path;
 use corpus::{Document, DocumentId, Metadata, PreparedDocument, StoreError};
 use roaring::RoaringBitmap;
 
+use super::metadata;
 use super::records::{Records, RecordsWriter};
 use crate::disk::Output;
 use crate::error::damaged;
-use crate::hash::{content_hash, metadata_bytes};
 use crate::map::Map;
 
 const DOCUMENT_BYTES: usize = 20;
@@ -73,8 +73,8 @@ impl DocumentsWriter {
         entry.first..entry.first + entry.passages
     }
 
-    /// Adds a document whose spans were checked; returns its number.
-    pub(crate) fn push(&mut self, prepared: &PreparedDocument) -> Result<u32, StoreError> {
+    /// Adds a document whose spans were checked, with the hash of its content; returns its number.
+    pub(crate) fn push(&mut self, prepared: &PreparedDocument, hash: u64) -> Result<u32, StoreError> {
         let PreparedDocument { document, passages } = prepared;
         let number = self.entries.len() as u32;
         let mut text = Vec::with_capacity(4 + document.title.len() + document.text.len());
@@ -83,14 +83,14 @@ impl DocumentsWriter {
         text.extend_from_slice(document.text.as_bytes());
         self.texts.push(&compress(&text)?)?;
         self.ids.push(document.id.as_str().as_bytes())?;
-        self.metadata.push(&metadata_bytes(document))?;
+        self.metadata.push(&metadata::encode(&document.metadata))?;
         for passage in passages {
             let record = [number, passage.span.start as u32, passage.span.end as u32];
             self.passages.write(&record.map(u32::to_le_bytes).concat())?;
         }
         self.entries.push(Entry {
             id: document.id.clone(),
-            hash: content_hash(document),
+            hash,
             first: self.passages_len,
             passages: passages.len() as u32,
         });
@@ -229,12 +229,8 @@ impl Documents {
     }
 
     pub(crate) fn metadata(&self, document: u32) -> Result<Metadata, StoreError> {
-        let bytes = self.metadata.get(document)?;
-        if bytes.is_empty() {
-            return Ok(Metadata::new());
-        }
-        serde_json::from_slice(bytes)
-            .map_err(|e| damaged(self.metadata.path(), format!("document {document}: {e}")))
+        let decoded = metadata::decode(self.metadata.get(document)?);
+        decoded.ok_or_else(|| damaged(self.metadata.path(), format!("document {document}: no metadata")))
     }
 
     pub(crate) fn document(&self, document: u32) -> Result<Document, StoreError> {
@@ -252,6 +248,11 @@ impl Documents {
         self.documents
             .array(DOCUMENT_BYTES * document as usize)
             .map(u64::from_le_bytes)
+    }
+
+    /// Where the stored text of a document begins in `texts`.
+    pub(crate) fn text_offset(&self, document: u32) -> Result<u64, StoreError> {
+        self.texts.start(document)
     }
 
     /// The rows of the passages of a document.

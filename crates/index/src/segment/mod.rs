@@ -1,6 +1,7 @@
 //! One segment: written once, then only read.
 
 mod documents;
+mod metadata;
 mod reader;
 mod records;
 mod writer;

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use corpus::{Filter, StoreError};
 use lexical::Postings;
 use roaring::RoaringBitmap;
-use vectors::{Exact, Nearest, Neighbour, Vectors};
+use vectors::{Exact, Graph, Nearest, Neighbour, Vectors, Walk};
 
 use super::Documents;
 use crate::disk::{self, FileSum};
 use crate::error::{self, damaged};
 use crate::manifest::SegmentEntry;
+
+/// Rows that a walk keeps on its way, unless more are wanted.
+const EF: usize = 200;
 
 /// How many filters a segment remembers the matching rows of.
 const FILTERS_KEPT: usize = 32;
@@ -21,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) folder: PathBuf,
     pub(crate) documents: Documents,
     pub(crate) vectors: Vectors,
+    /// None for a small segment.
+    pub(crate) graph: Option<Graph>,
     pub(crate) postings: Postings,
     /// Filters, as text, with the rows that fulfil them; the latest last.
     filters: Mutex<Vec<(String, Arc<RoaringBitmap>)>>,
@@ -41,6 +46,7 @@ impl Segment {
             );
             return Err(damaged(&path, reason));
         }
+        let graph = open_graph(&folder, entry, &vectors)?;
         let postings = Postings::open(&folder.join("postings")).map_err(error::lexical)?;
         for (path, rows) in [(path, vectors.len()), (folder.join("postings"), postings.rows())] {
             if rows != entry.passages {
@@ -55,6 +61,7 @@ impl Segment {
             folder,
             documents,
             vectors,
+            graph,
             postings,
             filters: Mutex::default(),
         })
@@ -66,9 +73,14 @@ impl Segment {
         vector: &[f32],
         k: usize,
         allowed: Option<&RoaringBitmap>,
-        _exact: bool,
+        exact: bool,
     ) -> Result<Vec<Neighbour>, StoreError> {
-        let found = Exact::new(&self.vectors).nearest(vector, k, allowed);
+        let found = match &self.graph {
+            Some(graph) if !exact => {
+                Walk::new(&self.vectors, graph, EF).and_then(|walk| walk.nearest(vector, k, allowed))
+            }
+            _ => Exact::new(&self.vectors).nearest(vector, k, allowed),
+        };
         found.map_err(|e| error::vector(e, None, &self.folder.join("vectors")))
     }
 
@@ -99,6 +111,19 @@ impl Segment {
         filters.push((key, Arc::clone(&rows)));
         Ok(rows)
     }
+}
+
+fn open_graph(folder: &Path, entry: &SegmentEntry, vectors: &Vectors) -> Result<Option<Graph>, StoreError> {
+    if !entry.files.contains_key("graph") {
+        return Ok(None);
+    }
+    let path = folder.join("graph");
+    let open = || {
+        let graph = Graph::open(&path)?;
+        Walk::new(vectors, &graph, EF)?;
+        Ok(Some(graph))
+    };
+    open().map_err(|e| error::vector(e, None, &path))
 }
 
 /// Refuses a file that is not what was written, naming it.

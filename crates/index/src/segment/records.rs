@@ -82,6 +82,11 @@ impl Records {
         self.map.path()
     }
 
+    /// The offset where a record begins.
+    pub(crate) fn start(&self, record: u32) -> Result<u64, StoreError> {
+        number(&self.map, self.starts + NUMBER * record as usize)
+    }
+
     /// The bytes of a record; an error names the offset of what is wrong.
     pub(crate) fn get(&self, record: u32) -> Result<&[u8], StoreError> {
         let at = self.starts + NUMBER * record as usize;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use corpus::{DocumentId, PreparedDocument, StoreError};
 use lexical::{Analyzer, PostingsWriter};
 use roaring::RoaringBitmap;
-use vectors::VectorsWriter;
+use vectors::{Graph, GraphSettings, Vectors, VectorsWriter};
 
 use super::documents::DocumentsWriter;
 use crate::disk;
@@ -19,6 +19,7 @@ pub(crate) struct SegmentWriter {
     id: u64,
     folder: PathBuf,
     settings: Settings,
+    limits: WriterSettings,
     documents: DocumentsWriter,
     vectors: VectorsWriter,
     postings: PostingsWriter,
@@ -33,6 +34,7 @@ impl SegmentWriter {
         folder: PathBuf,
         id: u64,
         settings: &Settings,
+        limits: &WriterSettings,
         analyzer: &Analyzer,
     ) -> Result<Self, StoreError> {
         disk::create_folder(&folder)?;
@@ -43,6 +45,7 @@ impl SegmentWriter {
             vectors: vectors.map_err(|e| error::vector(e, None, &folder))?,
             postings: PostingsWriter::create(&folder.join("postings"), analyzer).map_err(error::lexical)?,
             settings: settings.clone(),
+            limits: limits.clone(),
             folder,
             numbers: HashMap::new(),
             deleted: RoaringBitmap::new(),
@@ -50,11 +53,11 @@ impl SegmentWriter {
         })
     }
 
-    /// Adds a document that was checked; an earlier one of its id in this segment is deleted. Says whether there
+    /// Adds a document that was checked, with the hash of its content; an earlier one of its id in this segment is deleted. Says whether there
     /// was one. After an error the segment cannot be used.
-    pub(crate) fn push(&mut self, prepared: &PreparedDocument) -> Result<bool, StoreError> {
+    pub(crate) fn push(&mut self, prepared: &PreparedDocument, hash: u64) -> Result<bool, StoreError> {
         let PreparedDocument { document, passages } = prepared;
-        let number = self.documents.push(prepared)?;
+        let number = self.documents.push(prepared, hash)?;
         for passage in passages {
             let vector = self.vectors.push(&passage.vector);
             vector.map_err(|e| error::vector(e, Some(&document.id), &self.folder))?;
@@ -78,9 +81,9 @@ impl SegmentWriter {
         number.is_some()
     }
 
-    pub(crate) fn is_full(&self, limits: &WriterSettings) -> bool {
-        self.documents.passages() >= limits.segment_passages_max
-            || self.text_bytes >= limits.segment_bytes_max
+    pub(crate) fn is_full(&self) -> bool {
+        self.documents.passages() >= self.limits.segment_passages_max
+            || self.text_bytes >= self.limits.segment_bytes_max
     }
 
     /// Closes the files and lists them with their checksums; beside them the deleted rows and the number of live
@@ -97,6 +100,9 @@ impl SegmentWriter {
             .finish()
             .map_err(|e| error::vector(e, None, &self.folder))?;
         self.postings.finish().map_err(error::lexical)?;
+        if passages >= self.limits.graph_passages_min {
+            build_graph(&self.folder, self.limits.threads)?;
+        }
         let files = list(&self.folder)?;
         let entry = SegmentEntry {
             id: self.id,
@@ -107,6 +113,16 @@ impl SegmentWriter {
         };
         Ok(Some((entry, self.deleted, self.numbers.len() as u32)))
     }
+}
+
+fn build_graph(folder: &Path, threads: usize) -> Result<(), StoreError> {
+    let settings = GraphSettings {
+        threads,
+        ..GraphSettings::default()
+    };
+    let build =
+        || Graph::build(&Vectors::open(&folder.join("vectors"))?, &settings)?.write(&folder.join("graph"));
+    build().map_err(|e| error::vector(e, None, &folder.join("graph")))
 }
 
 /// Sizes and checksums of the files of a segment; its folders are made durable.

@@ -1,0 +1,156 @@
+//! Keeping the number of segments small: which to merge, and merging them.
+
+use std::collections::BTreeMap;
+
+use corpus::{PreparedDocument, PreparedPassage, StoreError};
+
+use crate::Writer;
+use crate::segment::SegmentWriter;
+use crate::writer::Closed;
+
+/// How many small segments of about the same size are merged into one.
+const AT_ONCE: usize = 8;
+
+/// What the choice rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    passages: u32,
+    live: u32,
+}
+
+/// Which segments are to become one, ascending; none when all is well. A pure function, called until it says so.
+///
+/// A segment is small when its live passages are at most half of `limit`. Small ones stand in tiers by their size,
+/// each [`AT_ONCE`] times the one before; when a tier has that many, they become one, as far as they are not above
+/// `limit` together. So a passage is written again about once per tier, a merge never takes more memory than a
+/// full segment does, and full segments are left alone. A segment with more deleted passages than live ones is
+/// written anew by itself.
+fn choose(sizes: &[Size], limit: u32) -> Option<Vec<usize>> {
+    if let Some(wasteful) = sizes
+        .iter()
+        .position(|size| size.passages - size.live > size.live)
+    {
+        return Some(vec![wasteful]);
+    }
+    let mut tiers: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (i, size) in sizes
+        .iter()
+        .enumerate()
+        .filter(|(_, size)| size.live <= limit / 2)
+    {
+        tiers
+            .entry(size.live.max(1).ilog(AT_ONCE as u32))
+            .or_default()
+            .push(i);
+    }
+    let tier = tiers.into_values().find(|tier| tier.len() >= AT_ONCE)?;
+    let mut sum = 0_u64;
+    let fits = |&i: &usize| {
+        sum += u64::from(sizes[i].live);
+        sum <= u64::from(limit)
+    };
+    Some(tier.into_iter().take(AT_ONCE).take_while(fits).collect())
+}
+
+impl Writer {
+    /// Merges closed segments as [`choose`] says. The old folders stay until no commit lists them.
+    pub(crate) fn merge(&mut self) -> Result<(), StoreError> {
+        loop {
+            let sizes = self.closed.iter().map(|closed| Size {
+                passages: closed.entry.passages,
+                live: closed.live_passages(),
+            });
+            let sizes: Vec<Size> = sizes.collect();
+            let Some(chosen) = choose(&sizes, self.limits.segment_passages_max) else {
+                return Ok(());
+            };
+            let mut merged = self.start_segment()?;
+            for &i in &chosen {
+                copy(&self.closed[i], &mut merged)?;
+            }
+            let merged = self.finish_segment(merged)?;
+            for &i in chosen.iter().rev() {
+                self.closed.remove(i);
+            }
+            self.closed.extend(merged);
+        }
+    }
+}
+
+/// Adds the live documents of a segment to another.
+fn copy(from: &Closed, to: &mut SegmentWriter) -> Result<(), StoreError> {
+    let documents = &from.segment.documents;
+    for number in 0..documents.len() {
+        let rows = documents.rows(number)?;
+        if from.deleted.contains(rows.start) {
+            continue;
+        }
+        let mut passages = Vec::with_capacity(rows.len());
+        for row in rows {
+            let vector = from.segment.vectors.row(row).to_vec();
+            passages.push(PreparedPassage {
+                span: documents.place(row)?.span,
+                vector,
+            });
+        }
+        let prepared = PreparedDocument {
+            document: documents.document(number)?,
+            passages,
+        };
+        to.push(&prepared, documents.content_hash(number)?)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(live: &[u32]) -> Vec<Size> {
+        live.iter().map(|&live| Size { passages: live, live }).collect()
+    }
+
+    #[test]
+    fn a_few_small_segments_are_left_alone() {
+        assert_eq!(choose(&full(&[1; AT_ONCE - 1]), 100), None);
+        assert_eq!(choose(&full(&[100; 50]), 100), None, "full segments are");
+    }
+
+    #[test]
+    fn segments_of_one_tier_are_merged() {
+        let sizes = [40, 1, 1, 1, 1, 1, 1, 1, 1, 50, 100, 8];
+        assert_eq!(choose(&full(&sizes), 100), Some(vec![1, 2, 3, 4, 5, 6, 7, 8]));
+        assert_eq!(
+            choose(&full(&[50; AT_ONCE]), 100),
+            Some(vec![0, 1]),
+            "not above the limit together"
+        );
+    }
+
+    #[test]
+    fn a_segment_of_mostly_deleted_passages_is_written_anew() {
+        let mut sizes = full(&[10, 10, 10]);
+        sizes[1].live = 5;
+        assert_eq!(choose(&sizes, 10), None, "half is not most");
+        sizes[1].live = 4;
+        assert_eq!(choose(&sizes, 10), Some(vec![1]));
+    }
+
+    #[test]
+    fn single_documents_are_written_again_a_few_times_only() {
+        let (mut sizes, mut rewritten) = (Vec::new(), 0);
+        for _ in 0..4096 {
+            sizes.push(1);
+            while let Some(chosen) = choose(&full(&sizes), 20_000) {
+                let sum: u32 = chosen.iter().map(|&i| sizes[i]).sum();
+                for i in chosen.into_iter().rev() {
+                    sizes.remove(i);
+                }
+                sizes.push(sum);
+                rewritten += sum;
+            }
+            assert!(sizes.len() < 5 * AT_ONCE);
+        }
+        assert!(rewritten < 5 * 4096, "{rewritten} for 4096");
+    }
+}

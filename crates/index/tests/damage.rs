@@ -1,0 +1,188 @@
+//! Damaged files: opening refuses them by name, and nothing panics.
+#![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{document, id, settings};
+use corpus::{ReadStore, StoreError, WriteStore};
+use index::{Index, ProblemKind, WriterSettings, verify};
+use serde_json::json;
+
+fn index(folder: &Path) -> Index {
+    let index = Index::create(folder, settings()).unwrap();
+    let limits = WriterSettings {
+        segment_passages_max: 4,
+        graph_passages_min: 4,
+        ..WriterSettings::default()
+    };
+    let mut writer = index.writer(limits).unwrap();
+    for n in 0..6 {
+        let text = format!("Passage number {n} of several.");
+        writer
+            .add(vec![document(
+                n,
+                "Title",
+                &[&text, "Another one."],
+                json!({"n": n}),
+            )])
+            .unwrap();
+    }
+    writer.commit().unwrap();
+    writer.delete(&id(1)).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    // A new writer removes what only the commit before the last listed.
+    drop(index.writer(WriterSettings::default()).unwrap());
+    index
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push(path)
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_sound_index_has_no_problems() {
+    let folder = tempfile::tempdir().unwrap();
+    index(folder.path());
+    let found = verify(folder.path()).unwrap();
+    assert_eq!(found.problems, []);
+    assert_eq!(found.unlisted, [""; 0].map(PathBuf::from));
+    assert_eq!((found.documents, found.passages, found.generation), (5, 10, 2));
+    let inspected = index::inspect(folder.path()).unwrap();
+    assert_eq!(
+        (inspected.documents, inspected.passages, inspected.segments.len()),
+        (5, 10, 3)
+    );
+    assert!(inspected.segments[0].graph);
+    assert_eq!(inspected.bytes, found.bytes);
+    assert!(serde_json::to_string(&(inspected, found)).is_ok());
+}
+
+#[test]
+fn every_byte_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = index(folder.path());
+    let held = index.snapshot().unwrap();
+    let names: Vec<_> = files(folder.path())
+        .into_iter()
+        .filter(|path| !path.ends_with("write.lock"))
+        .collect();
+    assert!(names.iter().any(|path| path.ends_with("graph")));
+    assert!(names.iter().any(|path| {
+        path.file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("deletes-")
+    }));
+    for path in names {
+        let whole = std::fs::read(&path).unwrap();
+        // Each byte of small files, every some bytes of others, and both ends.
+        let step = (whole.len() / 60).max(1);
+        let places = (0..whole.len()).step_by(step).chain([whole.len() - 1]);
+        for place in places {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 0x10;
+            replace(&path, &damaged);
+            refused(
+                folder.path(),
+                &path,
+                &format!("byte {place}"),
+                ProblemKind::Checksum,
+            );
+        }
+        for len in [0, 1, whole.len() / 2, whole.len() - 1] {
+            replace(&path, &whole[..len]);
+            refused(
+                folder.path(),
+                &path,
+                &format!("cut to {len}"),
+                ProblemKind::Length,
+            );
+        }
+        replace(&path, &[&whole[..], &[0]].concat());
+        refused(folder.path(), &path, "longer", ProblemKind::Length);
+        if !path.ends_with("manifest.json") {
+            std::fs::remove_file(&path).unwrap();
+            refused(folder.path(), &path, "gone", ProblemKind::Unreadable);
+        }
+        replace(&path, &whole);
+    }
+    assert_eq!(verify(folder.path()).unwrap().problems, []);
+    assert!(
+        held.document(&id(0)).unwrap().is_some(),
+        "an open snapshot does not mind"
+    );
+}
+
+/// Puts another file in its place, so that memory maps of the old one stay whole.
+fn replace(path: &Path, bytes: &[u8]) {
+    let aside = path.with_extension("aside");
+    std::fs::write(&aside, bytes).unwrap();
+    std::fs::rename(&aside, path).unwrap();
+}
+
+fn refused(folder: &Path, path: &Path, what: &str, kind: ProblemKind) {
+    let error = match Index::open(folder) {
+        Err(error) => error,
+        Ok(_) => panic!("{}: {what}: opened", path.display()),
+    };
+    let named = error.to_string().contains(&*path.to_string_lossy());
+    assert!(named, "{}: {what}: {error}", path.display());
+    let problems = verify(folder).unwrap().problems;
+    assert_eq!(problems.len(), 1, "{}: {what}: {problems:?}", path.display());
+    assert_eq!(problems[0].file, path.strip_prefix(folder).unwrap(), "{what}");
+    if !path.ends_with("manifest.json") {
+        assert_eq!(problems[0].kind, kind, "{}: {what}", path.display());
+    }
+}
+
+#[test]
+fn a_damaged_text_is_found_at_its_offset() {
+    let folder = tempfile::tempdir().unwrap();
+    index(folder.path());
+    let path = folder.path().join("segments/00000001/texts");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    replace(&path, &bytes);
+    assert_eq!(verify(folder.path()).unwrap().problems[0].offset, Some(0));
+}
+
+#[test]
+fn a_newer_format_is_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    index(folder.path());
+    let path = folder.path().join("manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (_, rest) = text.split_once('\n').unwrap();
+    let rest = rest.replacen("\"format\": 1", "\"format\": 2, \"new\": {}", 1);
+    let sum = xxhash_rust::xxh3::xxh3_64(rest.as_bytes());
+    std::fs::write(&path, format!("{{\"checksum\":\"{sum:016x}\",\n{rest}")).unwrap();
+    assert!(matches!(
+        Index::open(folder.path()),
+        Err(StoreError::Version {
+            found: 2,
+            newest: 1,
+            ..
+        })
+    ));
+    assert_eq!(
+        verify(folder.path()).unwrap().problems[0].kind,
+        ProblemKind::Version
+    );
+    assert!(matches!(
+        index::inspect(folder.path()),
+        Err(StoreError::Version { .. })
+    ));
+}
