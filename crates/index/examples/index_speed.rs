@@ -43,6 +43,9 @@ impl Numbers {
     }
 }
 
+/// A query by vector and by words.
+type Asked = (Vec<f32>, String);
+
 fn memory_mb() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
@@ -116,10 +119,10 @@ fn main() {
         began.elapsed().as_secs_f64() * 1e3
     );
     let snapshot = index.snapshot().unwrap();
-    let queries: Vec<(Vec<f32>, String)> = (0..200)
+    let queries: Vec<Asked> = (0..200)
         .map(|_| (numbers.vector(dimension), numbers.text(6)))
         .collect();
-    let time = |name: &str, ask: &dyn Fn(&(Vec<f32>, String)) -> usize| {
+    let time = |name: &str, ask: &dyn Fn(&Asked) -> usize| {
         let began = Instant::now();
         let found: usize = queries.iter().map(ask).sum();
         let ms = began.elapsed().as_secs_f64() * 1e3 / queries.len() as f64;

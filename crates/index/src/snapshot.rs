@@ -1,6 +1,7 @@
 //! Reading one commit.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -284,16 +285,13 @@ impl ReadStore for Snapshot {
             let documents = &live.segment.documents;
             let place = documents.place(row)?;
             let key = (live.entry.id, place.document);
-            if !opened.contains_key(&key) {
-                opened.insert(
-                    key,
-                    (
-                        documents.document_id(place.document)?,
-                        documents.stored(place.document)?,
-                    ),
-                );
-            }
-            let (id, stored) = &opened[&key];
+            let (id, stored) = match opened.entry(key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert((
+                    documents.document_id(place.document)?,
+                    documents.stored(place.document)?,
+                )),
+            };
             let text = stored.text.get(place.span.clone()).ok_or_else(|| {
                 let reason = format!(
                     "row {row} spans {:?} of a text of {} bytes",
