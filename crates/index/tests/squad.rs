@@ -112,7 +112,7 @@ fn lexical_search_is_as_good_as_elsewhere() {
         }
         return;
     };
-    let data = Path::new(&shared).join("beir");
+    let data = Path::new(&shared).join("data/beir");
     for (name, titles, floor) in [
         ("squad-dev", TitleUse::Ignore, 0.864),
         ("squad-dev", TitleUse::Join, 0.864),
