@@ -1,0 +1,126 @@
+//! `cloze serve`: options to a running server.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use index::{Index, Settings};
+use infer::{Embed, Embedder, EmbedderSettings, Reranker, RerankerSettings};
+use search::ingest::IngestSettings;
+
+use crate::{App, Limits, NamedReranker, Parts, Stop, serve};
+
+/// Options of `cloze serve`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeArgs {
+    /// Folder of the index.
+    #[arg(long, value_name = "DIR")]
+    pub index: PathBuf,
+    /// Address to listen on; the default can be reached from this machine only.
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// Port to listen on; 0 for any that is free.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// Model that embeds queries and documents: "bundled" or a folder. Default: the one the index was made with.
+    #[arg(long, value_name = "NAME|DIR")]
+    pub model: Option<String>,
+    /// Folder of a cross-encoder, for requests that rerank.
+    #[arg(long, value_name = "DIR")]
+    pub reranker: Option<PathBuf>,
+    /// Threads of the models. Default: one for each core.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Refuse to add, change and delete documents.
+    #[arg(long)]
+    pub read_only: bool,
+}
+
+impl ServeArgs {
+    /// The default options for an index.
+    pub fn new(index: impl Into<PathBuf>) -> Self {
+        Self {
+            index: index.into(),
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 8080,
+            model: None,
+            reranker: None,
+            threads: None,
+            read_only: false,
+        }
+    }
+
+    fn threads(&self) -> usize {
+        self.threads.map_or_else(launch::threads, NonZeroUsize::get)
+    }
+}
+
+/// Opens index and models, prints the address on standard output, and serves until the process is told to end.
+///
+/// # Errors
+/// When index or model cannot be opened or do not belong together, when the address is taken, or when accepted
+/// work was left unfinished in the end.
+pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let app = open(args)?;
+    let listener = TcpListener::bind((args.host, args.port))
+        .with_context(|| format!("cannot listen on {} port {}", args.host, args.port))?;
+    let mut out = std::io::stdout();
+    writeln!(out, "http://{}", listener.local_addr()?)?;
+    out.flush()?;
+    serve(app, listener, &Stop::default()).context("serving failed")
+}
+
+fn open(args: &ServeArgs) -> anyhow::Result<App> {
+    let folder = &args.index;
+    let index = Index::open(folder).with_context(|| format!("cannot open the index {}", folder.display()))?;
+    let settings = index.settings().clone();
+    let model = args.model.clone().unwrap_or_else(|| settings.model.clone());
+    let embed = embedder(&model, args.threads())?;
+    index.check_fingerprint(embed.fingerprint())?;
+    App::new(Parts {
+        store: Arc::new(index),
+        embed,
+        model: short_name(&model),
+        reranker: args
+            .reranker
+            .as_deref()
+            .map(|folder| reranker(folder, args.threads()))
+            .transpose()?,
+        ingest: ingest_settings(&settings),
+        read_only: args.read_only,
+        limits: Limits::default(),
+    })
+}
+
+fn embedder(model: &str, threads: usize) -> anyhow::Result<Arc<dyn Embed>> {
+    let files = bundled::open(model).with_context(|| format!("cannot open the model {model}"))?;
+    Ok(Arc::new(Embedder::open(&files, &EmbedderSettings::new(threads))?))
+}
+
+fn ingest_settings(settings: &Settings) -> IngestSettings {
+    IngestSettings {
+        titles: settings.titles,
+        chunk_tokens: settings.chunk_tokens,
+        chunk_overlap: settings.chunk_overlap,
+    }
+}
+
+/// The last part of a folder's path: answers need not show where things lie on this machine.
+fn short_name(model: &str) -> String {
+    Path::new(model)
+        .file_name()
+        .map_or_else(|| model.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn reranker(folder: &Path, threads: usize) -> anyhow::Result<NamedReranker> {
+    let name = folder.to_string_lossy();
+    let files = bundled::open(&name).with_context(|| format!("cannot open the reranker {name}"))?;
+    let model = Reranker::open(&files, &RerankerSettings::new(threads))?;
+    Ok(NamedReranker {
+        name: short_name(&name),
+        model: Arc::new(model),
+    })
+}

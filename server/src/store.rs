@@ -1,0 +1,31 @@
+//! What the server needs of an index: the newest snapshot to read, and a writer for a while.
+
+use std::sync::Arc;
+
+use corpus::{ReadStore, StoreError, WriteStore};
+use index::{Index, WriterSettings};
+
+/// An index as the server sees it.
+pub trait Store: Send + Sync {
+    /// The newest commit, also when another process made it.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn snapshot(&self) -> Result<Arc<dyn ReadStore>, StoreError>;
+
+    /// The right to write, until the writer is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while someone else has it.
+    fn writer(&self) -> Result<Box<dyn WriteStore>, StoreError>;
+}
+
+impl Store for Index {
+    fn snapshot(&self) -> Result<Arc<dyn ReadStore>, StoreError> {
+        Ok(Index::snapshot(self)?)
+    }
+
+    fn writer(&self) -> Result<Box<dyn WriteStore>, StoreError> {
+        Ok(Box::new(Index::writer(self, WriterSettings::default())?))
+    }
+}

@@ -1,0 +1,79 @@
+//! What happens when more comes than can be done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::parts::{Server, Slow};
+
+#[test]
+fn what_neither_fits_nor_may_wait_is_told_to_come_back() {
+    let server = Server::start_with(|parts| {
+        parts.embed = Arc::new(Slow(Duration::from_millis(700)));
+        parts.limits.reads_max = 1;
+        parts.limits.reads_waiting_max = 1;
+    });
+    let (answered, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let answer = server.post("/v1/search", &json!({"query": "a", "mode": "dense"}));
+                if answer.status == 200 {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                } else {
+                    answer.problem(429);
+                    assert_eq!(answer.retry_after.as_deref(), Some("1"));
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        // A busy server is alive, ready and countable.
+        server.get("/healthz").ok();
+        server.get("/readyz").ok();
+        let metrics = server.get("/metrics").text;
+        assert!(
+            metrics.contains("cloze_queue_waiting{queue=\"read\"} 1"),
+            "{metrics}"
+        );
+    });
+    assert_eq!(
+        (answered.load(Ordering::Relaxed), refused.load(Ordering::Relaxed)),
+        (2, 4)
+    );
+}
+
+#[test]
+fn waiting_writes_are_bounded_as_well() {
+    let server = Server::start_with(|parts| {
+        parts.embed = Arc::new(Slow(Duration::from_millis(500)));
+        parts.limits.writes_max = 1;
+        parts.limits.writes_waiting_max = 1;
+        parts.limits.bulks_max = 1;
+        parts.limits.bulks_waiting_max = 0;
+    });
+    let put = |n: usize| {
+        server
+            .put(&format!("/v1/documents/{n}"), &json!({"text": "word"}))
+            .status
+    };
+    let bulk = |n: usize| {
+        server
+            .post_lines(&format!("{{\"id\": \"bulk-{n}\", \"text\": \"word\"}}"))
+            .status
+    };
+    let (puts, bulks) = std::thread::scope(|scope| {
+        let puts: Vec<_> = (0..5).map(|n| scope.spawn(move || put(n))).collect();
+        let bulks: Vec<_> = (0..3).map(|n| scope.spawn(move || bulk(n))).collect();
+        let mut puts: Vec<u16> = puts.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let mut bulks: Vec<u16> = bulks.into_iter().map(|thread| thread.join().unwrap()).collect();
+        puts.sort_unstable();
+        bulks.sort_unstable();
+        (puts, bulks)
+    });
+    assert_eq!(puts, [200, 200, 429, 429, 429]);
+    assert_eq!(bulks, [200, 429, 429]);
+    assert_eq!(server.found("word").len(), 3);
+}
