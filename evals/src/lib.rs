@@ -1,1 +1,22 @@
 //! The commands that measure.
+//!
+//! `cloze eval retrieve` answers every question of a test collection in several modes and writes one report;
+//! `cloze eval verify` repeats a report and says what differs; `cloze eval runs` and `cloze eval squad` measure
+//! files that any system wrote. A figure never stands without its confidence interval, a difference never
+//! without its p-value, a report never without the hashes of what it was made from.
+
+mod bar;
+mod collection;
+mod commands;
+mod digest;
+mod figures;
+mod fusion;
+mod markdown;
+mod models;
+mod query_vectors;
+mod report;
+mod retrieval;
+mod run_file;
+mod store;
+
+pub use commands::{EvalCommand, run};

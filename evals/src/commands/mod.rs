@@ -1,0 +1,39 @@
+//! `cloze eval ...`: the options of each command, and where they go.
+
+mod retrieve;
+mod runs;
+mod squad;
+mod verify;
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Subcommand;
+use launch::Exit;
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// Search with every query of a test collection (BEIR layout) and report how well it went.
+    Retrieve(retrieve::RetrieveOptions),
+    /// Repeat a report; ends with code 1 and says what differs, if anything does.
+    Verify(verify::VerifyOptions),
+    /// Measure run files of any system against judgments.
+    Runs(runs::RunsOptions),
+    /// Measure predicted answers as SQuAD 1.1 or 2.0 does.
+    Squad(squad::SquadOptions),
+}
+
+/// Runs a command and tells on `screen` what came out; progress goes to standard error.
+///
+/// # Errors
+/// Whatever went wrong, with the file or setting it is about. That a report could not be repeated is no error
+/// but [`Exit::Failure`].
+pub fn run(command: &EvalCommand, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
+    match command {
+        EvalCommand::Retrieve(options) => retrieve::run(options, show_progress, screen),
+        EvalCommand::Verify(options) => verify::run(options, show_progress, screen),
+        EvalCommand::Runs(options) => runs::run(options, screen),
+        EvalCommand::Squad(options) => squad::run(options, screen),
+    }
+}

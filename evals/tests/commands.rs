@@ -1,0 +1,223 @@
+//! The commands on small files, as a user types them.
+#![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
+
+use std::path::Path;
+
+use clap::Parser;
+use evals::{EvalCommand, run};
+use launch::Exit;
+use serde_json::Value;
+
+#[derive(Parser)]
+struct Program {
+    #[command(subcommand)]
+    command: EvalCommand,
+}
+
+/// Exit code and screen.
+fn cloze(arguments: &str) -> anyhow::Result<(Exit, String)> {
+    let words = ["eval"].into_iter().chain(arguments.split(' '));
+    let mut screen = Vec::new();
+    let code = run(&Program::try_parse_from(words)?.command, false, &mut screen)?;
+    Ok((code, String::from_utf8(screen)?))
+}
+
+const TOPICS: [&str; 5] = [
+    "apples and pears",
+    "steam engines",
+    "coral reefs",
+    "medieval castles",
+    "jazz music",
+];
+
+/// Five documents, five queries that name their words, grades of 1 and 2.
+fn collection() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("qrels")).unwrap();
+    let lines = |line: fn(usize, &str) -> String| -> String {
+        TOPICS
+            .iter()
+            .enumerate()
+            .map(|(number, topic)| line(number, topic) + "\n")
+            .collect()
+    };
+    let document = |n: usize, topic: &str| {
+        format!(r#"{{"_id":"d{n}","title":"Page {n}","text":"All about {topic}, told at length."}}"#)
+    };
+    put(
+        "corpus.jsonl",
+        lines(document) + "{\"_id\":\"empty\",\"title\":\"\",\"text\":\" \"}\n",
+    );
+    put(
+        "queries.jsonl",
+        lines(|n, topic| format!(r#"{{"_id":"q{n}","text":"tell me about {topic}"}}"#)),
+    );
+    let judgments = lines(|n, _| format!("q{n}\td{n}\t{}", 1 + n % 2));
+    put(
+        "qrels/test.tsv",
+        format!("query-id\tcorpus-id\tscore\n{judgments}"),
+    );
+    folder
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_report_is_made_and_comes_out_again() {
+    let (data, out) = (collection(), tempfile::tempdir().unwrap());
+    let (data_path, out_path) = (data.path().display(), out.path().display());
+    let retrieve = format!("retrieve --data {data_path} --out {out_path} --threads 2");
+    let (code, screen) = cloze(&retrieve).unwrap();
+    assert_eq!(code, Exit::Success);
+    assert!(
+        screen.contains("| lexical | 1.0000 (1.0000 to 1.0000) |"),
+        "{screen}"
+    );
+    let report = json(&out.path().join("report.json"));
+    assert_eq!(report["data"]["documents"], 5);
+    assert_eq!(report["data"]["documents_without_text"], 1);
+    assert_eq!(report["runs"][2]["mode"], "hybrid");
+    assert_eq!(report["runs"][0]["figures"]["figures"][0]["mean"], 1.0);
+    let run_file = std::fs::read_to_string(out.path().join("lexical.run")).unwrap();
+    assert!(run_file.starts_with("q0\tQ0\td0\t1\t"), "{run_file}");
+
+    // The index is used again, and the run files do not change.
+    let manifest = std::fs::read(out.path().join("index/manifest.json")).unwrap();
+    cloze(&retrieve).unwrap();
+    assert_eq!(
+        std::fs::read(out.path().join("index/manifest.json")).unwrap(),
+        manifest
+    );
+    let second = json(&out.path().join("report.json"));
+    assert_eq!(second["runs"][1]["sha256"], report["runs"][1]["sha256"]);
+
+    let verify = format!("verify {out_path}/report.json");
+    let (code, screen) = cloze(&verify).unwrap();
+    assert_eq!(code, Exit::Success, "{screen}");
+}
+
+#[test]
+fn verify_names_what_differs() {
+    let (data, out) = (collection(), tempfile::tempdir().unwrap());
+    let (data_path, out_path) = (data.path().display(), out.path().display());
+    cloze(&format!(
+        "retrieve --data {data_path} --out {out_path} --modes lexical"
+    ))
+    .unwrap();
+    let verify = format!("verify {out_path}/report.json");
+    let differs = |expected: &str| {
+        let (code, screen) = cloze(&verify).unwrap();
+        assert_eq!(code, Exit::Failure);
+        assert!(screen.contains(expected), "{expected}: {screen}");
+    };
+    // A figure that was touched up.
+    let path = out.path().join("report.json");
+    let honest = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, honest.replacen("\"mean\": 1.0", "\"mean\": 0.9", 1)).unwrap();
+    differs("lexical.run: ndcg@10: the report has 0.900000, now it is 1.000000");
+    std::fs::write(
+        &path,
+        honest.replacen("\"chunk_tokens\": 256", "\"chunk_tokens\": 255", 1),
+    )
+    .unwrap();
+    differs("settings_sha256");
+    std::fs::write(&path, &honest).unwrap();
+    // A run file that was changed.
+    let run_path = out.path().join("lexical.run");
+    let run_file = std::fs::read_to_string(&run_path).unwrap();
+    std::fs::write(&run_path, run_file.replacen("q0\tQ0\td0", "q0\tQ0\td9", 1)).unwrap();
+    differs("run file lexical.run");
+    std::fs::write(&run_path, &run_file).unwrap();
+    // A query that was changed.
+    let queries = std::fs::read_to_string(data.path().join("queries.jsonl")).unwrap();
+    std::fs::write(data.path().join("queries.jsonl"), queries.replace("jazz", "rock")).unwrap();
+    differs("data: queries.jsonl");
+}
+
+#[test]
+fn an_index_with_other_documents_is_refused() {
+    let (data, out) = (collection(), tempfile::tempdir().unwrap());
+    let (data_path, out_path) = (data.path().display(), out.path().display());
+    let retrieve = format!("retrieve --data {data_path} --out {out_path} --modes lexical");
+    cloze(&retrieve).unwrap();
+    let corpus = std::fs::read_to_string(data.path().join("corpus.jsonl")).unwrap();
+    std::fs::write(
+        data.path().join("corpus.jsonl"),
+        corpus.replace("\"d4\"", "\"d5\""),
+    )
+    .unwrap();
+    let error = format!("{:#}", cloze(&retrieve).unwrap_err());
+    assert!(error.contains("holds 1 documents that are not of"), "{error}");
+    let error = format!(
+        "{:#}",
+        cloze(&format!("{retrieve} --chunk-tokens 64")).unwrap_err()
+    );
+    assert!(error.contains("chunk"), "{error}");
+}
+
+#[test]
+fn runs_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    put("qrels", "1 0 a 1\n2 0 b 1\n");
+    put("good", "1 Q0 a 1 2.0 x\n2 Q0 b 1 2.0 x\n");
+    put("bad", "1 Q0 b 1 2.0 x\n1 Q0 a 2 1.0 x\n");
+    let at = folder.path().display();
+    let runs = format!("runs --qrels {at}/qrels --run {at}/good {at}/bad --metrics mrr@10,success@1");
+    let (_, screen) = cloze(&runs).unwrap();
+    assert!(screen.contains("| 1.0000 (1.0000 to 1.0000) |"), "{screen}");
+    assert!(screen.contains("+0 -2 |"), "{screen}");
+    let (_, screen) = cloze(&format!("{runs} --json")).unwrap();
+    let figures: Value = serde_json::from_str(&screen).unwrap();
+    let bad = &figures[format!("{at}/bad")];
+    assert_eq!(
+        (bad["figures"][0]["mean"].as_f64(), bad["unanswered"].as_u64()),
+        (Some(0.25), Some(1))
+    );
+    assert!(cloze(&format!("{runs},recall")).is_err());
+}
+
+#[test]
+fn answers_are_measured_as_both_squads_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let question =
+        |id: &str, answers: &str| format!(r#"{{"id":"{id}","question":"?","answers":[{answers}]}}"#);
+    let set = |last: &str| {
+        let answer = r#"{"text":"the red fox","answer_start":0}"#;
+        let questions = [question("1", answer), question("2", answer), question("3", last)].join(",");
+        format!(r#"{{"data":[{{"title":"T","paragraphs":[{{"context":"c","qas":[{questions}]}}]}}]}}"#)
+    };
+    put("one.json", &set(r#"{"text":"x","answer_start":0}"#));
+    put("two.json", &set(""));
+    put("predictions.json", r#"{"1":"Red fox!","2":"fox","3":"wrong"}"#);
+    put("no-answer.json", r#"{"1":0.1,"2":0.2,"3":0.9}"#);
+    let at = folder.path().display();
+    let measured = |arguments: &str| -> Value {
+        let (_, screen) = cloze(&format!("squad --predictions {at}/predictions.json {arguments}")).unwrap();
+        serde_json::from_str(&screen).unwrap()
+    };
+    let near = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 1e-9;
+    let one = measured(&format!("--data {at}/one.json"));
+    assert!(
+        near(&one["exact_match"], 100.0 / 3.0) && near(&one["f1"], 500.0 / 9.0),
+        "{one}"
+    );
+    let two = measured(&format!(
+        "--data {at}/two.json --no-answer {at}/no-answer.json --threshold 0.5"
+    ));
+    assert!(
+        near(&two["all"]["exact"], 200.0 / 3.0) && near(&two["unanswerable"]["f1"], 100.0),
+        "{two}"
+    );
+    assert!(near(&two["best_exact"]["score"], 200.0 / 3.0), "{two}");
+    assert!(
+        cloze(&format!(
+            "squad --data {at}/two.json --predictions {at}/predictions.json --version 1.1"
+        ))
+        .is_err()
+    );
+}
