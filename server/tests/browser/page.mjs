@@ -11,7 +11,7 @@ const WORD = "zyxquokka";
 const documents = [
   { id: "browser test/größe", title: `The ${WORD} of Zürich`, text: `Größe 東京 🗼 first. A ${WORD} has its naïve place here. And a third sentence.`, metadata: { lang: "de", year: 2001, tags: ["a", "b"] } },
   { id: "browser test/markup", title: `<img src=x onerror="window.broken=1"> ${WORD}`, text: `<script>window.broken = 1</script> <b>${WORD}</b> & "quotes"`, metadata: { lang: "en", note: "<i>x</i>" } },
-  { id: "browser test/long", title: `A long one on the ${WORD}`, text: `${"This comes before. ".repeat(30)}Only here stands the ${WORD} in its sentence.`, metadata: { lang: "en", year: 1999 } },
+  { id: "browser test/long", title: `A long one on the ${WORD}`, text: `${"This comes before. ".repeat(16)}Only here stands the ${WORD} in its sentence.`, metadata: { lang: "en", year: 1999 } },
   ...Array.from({ length: 12 }, (_, n) => ({ id: `browser test/${n}`, title: `Number ${n}`, text: `Filler ${n} with a ${WORD} in it, and nothing else of interest.`, metadata: { lang: "en", n } })),
 ];
 const place = (id) => `${base}/v1/documents/${encodeURIComponent(id)}`;
@@ -45,6 +45,17 @@ async function shot(page, name) {
   if (shots) await page.screenshot({ path: `${shots}/${name}.png`, fullPage: false });
 }
 
+/** The hit of a document, on whichever page it is. */
+async function find(page, id) {
+  const hit = page.locator(`.hit[data-document="${id}"]`);
+  while ((await hit.count()) === 0) {
+    assert.ok(await page.locator("#more").isVisible(), `${id} is not found`);
+    await during(page, () => page.locator("#more").click());
+    await page.waitForTimeout(100);
+  }
+  return hit;
+}
+
 async function during(page, act) {
   const answer = answered(page);
   await act();
@@ -68,26 +79,27 @@ const steps = {
     assert.match(await page.locator("#stages").textContent(), /embed.*lexical.*dense/);
     await shot(page, "hybrid");
   },
+  async "brings more"(page) {
+    const before = await ids(page);
+    await during(page, () => page.locator("#more").click());
+    await page.waitForFunction((count) => document.querySelectorAll(".hit").length > count, before.length);
+    const all = await ids(page);
+    assert.ok(all.length > before.length);
+    assert.deepEqual(all.slice(0, before.length), before);
+    assert.equal(new Set(all).size, all.length);
+  },
   async "counts marks in bytes, not in characters"(page) {
-    const hit = page.locator('.hit[data-document="browser test/größe"]');
+    const hit = await find(page, "browser test/größe");
     assert.equal(await hit.locator("h2 mark").textContent(), WORD);
     assert.equal(await hit.locator(".text mark").textContent(), WORD);
     assert.equal(await hit.locator(".sentence").textContent(), `A ${WORD} has its naïve place here.`);
   },
   async "shows markup of a document as text"(page) {
-    const hit = page.locator('.hit[data-document="browser test/markup"]');
+    const hit = await find(page, "browser test/markup");
     assert.match(await hit.locator("h2").textContent(), /^<img src=x onerror=/);
     assert.match(await hit.locator(".text").textContent(), /<script>window\.broken = 1<\/script> <b>/);
     assert.equal(await page.locator("#hits img, #hits script, #hits b, #hits .chip i").count(), 0);
     assert.equal(await page.evaluate(() => window.broken), undefined);
-  },
-  async "brings more"(page) {
-    const before = await ids(page);
-    await during(page, () => page.locator("#more").click());
-    const all = await ids(page);
-    assert.ok(all.length > before.length);
-    assert.deepEqual(all.slice(0, before.length), before);
-    assert.equal(new Set(all).size, all.length);
   },
   async "switches the mode"(page) {
     const asked = await during(page, () => page.locator(".modes span", { hasText: "lexical" }).click());
@@ -127,14 +139,14 @@ const steps = {
     await page.locator("#explain").uncheck();
   },
   async "folds what stands before the best sentence"(page) {
-    const hit = page.locator('.hit[data-document="browser test/long"]');
+    const hit = await find(page, "browser test/long");
     assert.equal(await hit.locator(".before").isVisible(), false);
     await hit.locator(".why").click();
     assert.equal(await hit.locator(".before").isVisible(), true);
     await hit.locator(".why").click();
   },
   async "filters by chips and by JSON"(page) {
-    const hit = page.locator('.hit[data-document="browser test/größe"]');
+    const hit = await find(page, "browser test/größe");
     const asked = await during(page, () => hit.locator(".chip", { hasText: "lang=de" }).click());
     assert.deepEqual(asked.filter, { eq: { lang: "de" } });
     assert.deepEqual(await ids(page), ["browser test/größe"]);
