@@ -1,1 +1,29 @@
 //! The commands that build, inspect and search an index.
+//!
+//! [`index_documents`] is the way from a stream of documents into an index; the rest are the commands around it,
+//! each with its options ([`IndexArgs`], [`SearchArgs`], [`InspectArgs`], [`VerifyArgs`]) and a function that runs
+//! it and says how it ended.
+
+mod check;
+mod failure;
+mod index_command;
+mod model;
+mod pipeline;
+mod rejects;
+mod render;
+mod search_command;
+mod seen;
+mod summary;
+
+pub use check::{InspectArgs, VerifyArgs, inspect, verify};
+pub use failure::{Cause, Failure};
+pub use index_command::{IndexArgs, default_settings, index};
+pub use model::open_embedder;
+pub use pipeline::{Indexing, OnError, Watch, index_documents};
+pub use rejects::Rejects;
+pub use render::{RenderSettings, render};
+pub use search_command::{SearchArgs, search};
+pub use summary::Summary;
+
+/// Default number of passages after which an indexing run commits.
+pub const COMMIT_PASSAGES: usize = 20_000;

@@ -96,7 +96,7 @@ mod tests {
     #[allow(clippy::print_stderr, reason = "says why nothing was tested")]
     fn the_real_collections_have_their_published_sizes() {
         let Some(shared) = std::env::var_os("CLOZE_SHARED").map(PathBuf::from) else {
-            return eprintln!("skipped: CLOZE_SHARED does not name the folder of real data");
+            return eprintln!("skipped: set CLOZE_SHARED to the folder of real data");
         };
         for (name, documents, queries_count, judgments) in [
             ("squad-dev", 2067, 10_570, 10_570),

@@ -1,0 +1,367 @@
+//! `cloze index`: documents into an index, and out of it.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use corpus::{DocumentId, TitleUse, WriteStore};
+use data::{Documents, Format, Mapping, ReadSettings};
+use index::{Index, Settings, WriterSettings};
+use infer::{Embed, Embedder};
+use launch::{Exit, Interrupt, Progress};
+use search::ingest::IngestSettings;
+use serde::Serialize;
+
+use crate::model::{open_embedder, remembered};
+use crate::pipeline::ingest_of;
+use crate::{Indexing, OnError, Rejects, Summary, Watch, index_documents};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloze index docs/ --index notes                     a folder of Markdown, HTML, text, CSV, ...
+  cloze index dump.jsonl.zst --index wiki --id-field url --text-field abstract --text-field body
+  zcat big.jsonl.gz | cloze index - --index big       JSON Lines on standard input
+  cloze index --delete 17 18 --index wiki             documents by id
+Running it again goes on where it was interrupted: documents that did not change are passed over.";
+
+/// Read documents into an index.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct IndexArgs {
+    /// Files and folders to read; - is JSON Lines on standard input.
+    #[arg(
+        value_name = "PATH",
+        required_unless_present = "delete",
+        conflicts_with = "delete"
+    )]
+    paths: Vec<PathBuf>,
+    /// Folder of the index; created when missing.
+    #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
+    index: PathBuf,
+    /// Model that makes the vectors: "bundled" or a folder. Default: that of the index, else bundled.
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
+    /// Threads of the model. Default: one for each core.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    #[command(flatten)]
+    shape: ShapeArgs,
+    /// What to do about a record that cannot be used.
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    on_error: OnError,
+    /// Write records that were skipped to this file, as JSON Lines with the reason.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Commit after this many passages; what is committed survives whatever happens next.
+    #[arg(long, value_name = "PASSAGES", default_value = "20000")]
+    commit_every: NonZeroUsize,
+    /// Delete the documents of these ids instead of reading any.
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    delete: Vec<String>,
+    /// Print a summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which field is what.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Reading")]
+struct ReadingArgs {
+    /// Format of all files: jsonl, csv, tsv, parquet, arrow, markdown, html, text. Default: by extension.
+    #[arg(long)]
+    format: Option<Format>,
+    /// Field of the id. Default: _id or id, else one is made of file and line.
+    #[arg(long, value_name = "FIELD")]
+    id_field: Option<String>,
+    /// Field of the title. Default: title.
+    #[arg(long, value_name = "FIELD")]
+    title_field: Option<String>,
+    /// Field of the text; several are joined. Dots reach inward: sections.paragraphs. Default: text.
+    #[arg(long, value_name = "FIELD")]
+    text_field: Vec<String>,
+    /// Field to keep as metadata; an empty name for none. Default: all others.
+    #[arg(long, value_name = "FIELD")]
+    metadata_field: Option<Vec<String>>,
+    /// TOML file with id, title, text and metadata, instead of the four options.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["id_field", "title_field", "text_field", "metadata_field"])]
+    mapping: Option<PathBuf>,
+}
+
+/// What is fixed when the index is created.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Fixed when the index is created")]
+struct ShapeArgs {
+    /// Whether titles are embedded and matched with each passage. Default: join.
+    #[arg(long, value_enum)]
+    titles: Option<Titles>,
+    /// Language of the texts, for stemming and stop words; none for neither. Default: english.
+    #[arg(long)]
+    language: Option<String>,
+    /// Tokens of a passage at most. Default: 256, or less when the model reads less.
+    #[arg(long, value_name = "TOKENS")]
+    chunk_tokens: Option<usize>,
+    /// Tokens that neighbouring passages share. Default: 32.
+    #[arg(long, value_name = "TOKENS")]
+    chunk_overlap: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Titles {
+    Join,
+    Ignore,
+}
+
+impl From<Titles> for TitleUse {
+    fn from(titles: Titles) -> Self {
+        match titles {
+            Titles::Join => Self::Join,
+            Titles::Ignore => Self::Ignore,
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When paths, model or index cannot be opened, or a record is not accepted and `--on-error` says stop.
+pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
+    if !args.delete.is_empty() {
+        return delete(args);
+    }
+    let interrupt = Interrupt::on_ctrl_c();
+    let started = Instant::now();
+    let documents = data::documents(&args.paths, &args.reading.settings()?)?;
+    let (files, files_skipped) = (documents.files_count(), documents.files_skipped());
+    let (index, embedder) = open(args)?;
+    let settings = Indexing {
+        on_error: args.on_error,
+        commit_passages: args.commit_every.get(),
+        ..Indexing::of(&index)
+    };
+    let watch = watch(args, &documents, interrupt, show_progress)?;
+    let ended = index_documents(documents, &index, &embedder, &settings, watch);
+    let (summary, error) = match ended {
+        Ok(summary) => (summary, None),
+        Err(failure) => (failure.summary, Some(failure.cause)),
+    };
+    let report = Report {
+        summary,
+        files,
+        files_skipped,
+        seconds: started.elapsed().as_secs_f64(),
+        error: error.as_ref().map(ToString::to_string),
+    };
+    report.print(args)?;
+    match error {
+        Some(cause) => Err(anyhow::Error::new(*cause).context(stopped(&summary))),
+        None if summary.interrupted => Ok(Exit::Interrupted),
+        None => Ok(Exit::Success),
+    }
+}
+
+fn stopped(summary: &Summary) -> String {
+    let kept = summary.documents_added + summary.documents_replaced;
+    format!("indexing stopped; {kept} documents that were accepted before are kept")
+}
+
+fn watch(
+    args: &IndexArgs,
+    documents: &Documents,
+    interrupt: Interrupt,
+    show_progress: bool,
+) -> anyhow::Result<Watch> {
+    Ok(Watch {
+        progress: match show_progress {
+            true => Progress::new(documents.bytes_total(), "passages"),
+            false => Progress::hidden(),
+        },
+        meter: Some(documents.meter()),
+        interrupt,
+        rejects: args.rejects.as_deref().map(Rejects::create).transpose()?,
+    })
+}
+
+impl ReadingArgs {
+    fn settings(&self) -> anyhow::Result<ReadSettings> {
+        let mapping = match &self.mapping {
+            Some(path) => Mapping::open(path)?,
+            None => Mapping {
+                id: self.id_field.clone(),
+                title: self.title_field.clone(),
+                text: self.text_field.clone(),
+                metadata: self.metadata_field.as_ref().map(|fields| {
+                    let named = fields.iter().filter(|field| !field.is_empty());
+                    named.cloned().collect()
+                }),
+            },
+        };
+        Ok(ReadSettings {
+            format: self.format,
+            mapping,
+        })
+    }
+}
+
+/// Opens the index with its model, or creates it. What the options leave open is as it was, or the default.
+fn open(args: &IndexArgs) -> anyhow::Result<(Index, Embedder)> {
+    let made = match args.index.join("manifest.json").exists() {
+        true => Some(
+            index::inspect(&args.index)
+                .with_context(|| opening(&args.index))?
+                .settings,
+        ),
+        false => None,
+    };
+    let recorded = made.as_ref().map(|made| made.model.as_str());
+    let model = args.model.as_deref().or(recorded).unwrap_or(bundled::NAME);
+    let threads = args.threads.map_or_else(launch::threads, NonZeroUsize::get);
+    let embedder = open_embedder(model, threads)?;
+    let wanted = Settings {
+        dimension: embedder.dimension(),
+        fingerprint: embedder.fingerprint().to_owned(),
+        model: remembered(model),
+        ..args
+            .shape
+            .over(made.unwrap_or_else(|| default_settings(&embedder)))
+    };
+    ingest_of(&wanted).validate(&embedder)?;
+    let index = Index::open_or_create(&args.index, wanted).with_context(|| opening(&args.index))?;
+    Ok((index, embedder))
+}
+
+/// The settings of a new index with the bundled model.
+pub fn default_settings(embedder: &Embedder) -> Settings {
+    let default = IngestSettings::default();
+    let chunk_tokens = default.chunk_tokens.min(embedder.tokens_max());
+    Settings {
+        dimension: embedder.dimension(),
+        fingerprint: embedder.fingerprint().to_owned(),
+        model: bundled::NAME.to_owned(),
+        titles: default.titles,
+        language: "english".to_owned(),
+        chunk_tokens,
+        chunk_overlap: default.chunk_overlap.min(chunk_tokens / 4),
+    }
+}
+
+impl ShapeArgs {
+    /// The settings with what the options say.
+    fn over(&self, settings: Settings) -> Settings {
+        Settings {
+            titles: self.titles.map_or(settings.titles, TitleUse::from),
+            language: self.language.clone().unwrap_or(settings.language),
+            chunk_tokens: self.chunk_tokens.unwrap_or(settings.chunk_tokens),
+            chunk_overlap: self.chunk_overlap.unwrap_or(settings.chunk_overlap),
+            ..settings
+        }
+    }
+}
+
+pub(crate) fn open_index(folder: &Path) -> anyhow::Result<Index> {
+    Index::open(folder).with_context(|| opening(folder))
+}
+
+fn opening(folder: &Path) -> String {
+    format!("cannot open the index {}", folder.display())
+}
+
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    summary: Summary,
+    files: usize,
+    files_skipped: usize,
+    seconds: f64,
+    error: Option<String>,
+}
+
+impl Report {
+    fn print(&self, args: &IndexArgs) -> anyhow::Result<()> {
+        let mut out = anstream::stdout().lock();
+        if args.json {
+            serde_json::to_writer(&mut out, self)?;
+            return Ok(writeln!(out)?);
+        }
+        let Summary {
+            documents_added: added,
+            documents_replaced: replaced,
+            documents_unchanged: unchanged,
+            records_rejected: rejected,
+            passages_added: passages,
+            ..
+        } = self.summary;
+        let rate = passages as f64 / self.seconds.max(1e-3);
+        let seconds = self.seconds;
+        writeln!(
+            out,
+            "{added} documents added, {replaced} replaced, {unchanged} unchanged, {rejected} rejected"
+        )?;
+        writeln!(out, "{passages} passages in {seconds:.1} s, {rate:.0}/s")?;
+        if self.files_skipped > 0 {
+            writeln!(out, "{} files of unknown formats passed over", self.files_skipped)?;
+        }
+        if let Some(commit) = self.summary.index {
+            let folder = args.index.display();
+            writeln!(
+                out,
+                "{folder}: {} documents, {} passages",
+                commit.documents, commit.passages
+            )?;
+        }
+        if self.summary.interrupted {
+            writeln!(out, "interrupted; the same command goes on from here")?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    deleted: usize,
+    unknown: Vec<&'a str>,
+    index: corpus::Commit,
+}
+
+fn delete(args: &IndexArgs) -> anyhow::Result<Exit> {
+    let ids: Vec<DocumentId> = args
+        .delete
+        .iter()
+        .map(DocumentId::new)
+        .collect::<Result<_, _>>()?;
+    let mut writer = open_index(&args.index)?.writer(WriterSettings::default())?;
+    let mut unknown = Vec::new();
+    for id in &ids {
+        if !writer.delete(id)? {
+            unknown.push(id.as_str());
+        }
+    }
+    let report = Deleted {
+        deleted: ids.len() - unknown.len(),
+        index: writer.commit()?,
+        unknown,
+    };
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        writeln!(
+            out,
+            "{} documents deleted, {} left",
+            report.deleted, report.index.documents
+        )?;
+        for id in &report.unknown {
+            writeln!(out, "no document {id:?}")?;
+        }
+    }
+    Ok(if report.unknown.is_empty() {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
+}

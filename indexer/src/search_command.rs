@@ -1,0 +1,207 @@
+//! `cloze search`: a question to an index.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use corpus::Filter;
+use infer::{Embed, Rerank, Reranker, RerankerSettings};
+use launch::Exit;
+use search::{Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher};
+
+use crate::index_command::open_index;
+use crate::model::open_embedder_of;
+use crate::render::{RenderSettings, render};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloze search \"who designed the tower\" --index wiki
+  cloze search \"error 0x80070005\" --index docs --mode lexical --limit 3
+  cloze search \"heat transfer\" --index papers --filter '{\"range\": {\"year\": {\"gte\": 1960}}}' --explain
+  cloze search \"merge segments\" --index docs --json | jq -r '.hits[].document'";
+
+/// Ask an index a question.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SearchArgs {
+    /// The question: any text, without syntax.
+    query: String,
+    /// Folder of the index.
+    #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
+    index: PathBuf,
+    /// Which lists are asked.
+    #[arg(long, value_enum, default_value_t)]
+    mode: ModeArg,
+    /// How many hits are wanted.
+    #[arg(long, short = 'n', default_value_t = 10)]
+    limit: usize,
+    /// How many hits are skipped.
+    #[arg(long, default_value_t = 0)]
+    offset: usize,
+    /// Only documents whose metadata fulfil this, for instance {"eq": {"lang": "en"}}.
+    #[arg(long, value_name = "JSON", value_parser = filter)]
+    filter: Option<Filter>,
+    /// How the lists of a hybrid search become one: rrf, weighted, or weighted:LEXICAL,DENSE.
+    #[arg(long, value_name = "HOW", default_value = "weighted", value_parser = fusion)]
+    fusion: Fusion,
+    /// Candidates taken from each list.
+    #[arg(long, default_value_t = 100)]
+    depth: usize,
+    /// Folder of a cross-encoder that reorders the best.
+    #[arg(long, value_name = "DIR")]
+    rerank: Option<String>,
+    /// How many of the best are reordered.
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "rerank")]
+    rerank_top: usize,
+    /// Show how each hit came to its place.
+    #[arg(long)]
+    explain: bool,
+    /// Compare with every vector instead of walking the graph.
+    #[arg(long)]
+    exact: bool,
+    /// Print the whole answer as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Model that embeds the question. Default: the one that the index remembers.
+    #[arg(long, value_name = "NAME|DIR")]
+    model: Option<String>,
+    /// Threads of the models. Default: one for each core.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum ModeArg {
+    Lexical,
+    Dense,
+    #[default]
+    Hybrid,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Lexical => Self::Lexical,
+            ModeArg::Dense => Self::Dense,
+            ModeArg::Hybrid => Self::Hybrid,
+        }
+    }
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    let json = serde_json::from_str(text).map_err(|error| format!("not valid JSON: {error}"))?;
+    Filter::from_json(&json).map_err(|error| error.to_string())
+}
+
+fn fusion(text: &str) -> Result<Fusion, String> {
+    const ACCEPTED: &str = "accepted: rrf, weighted, weighted:LEXICAL,DENSE with two numbers";
+    match text {
+        "rrf" => return Ok(Fusion::Rrf { k: 60 }),
+        "weighted" => return Ok(Fusion::default()),
+        _ => {}
+    }
+    let weights = text
+        .strip_prefix("weighted:")
+        .and_then(|weights| weights.split_once(','));
+    let weights = weights.and_then(|(lexical, dense)| Some((lexical.parse().ok()?, dense.parse().ok()?)));
+    let (lexical, dense) = weights.ok_or_else(|| ACCEPTED.to_owned())?;
+    Ok(Fusion::Weighted { lexical, dense })
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When index or model cannot be opened or do not belong together, or a value is out of range.
+pub fn search(args: &SearchArgs) -> anyhow::Result<Exit> {
+    let index = open_index(&args.index)?;
+    let threads = args.threads.map_or_else(launch::threads, NonZeroUsize::get);
+    let request = args.request();
+    let embedder = match request.mode.is_dense() {
+        true => Some(open_embedder_of(&index, args.model.as_deref(), threads)?),
+        false => None,
+    };
+    let reranker = args
+        .rerank
+        .as_deref()
+        .map(|name| open_reranker(name, threads))
+        .transpose()?;
+    let snapshot = index.snapshot()?;
+    let clock = MonotonicClock::start();
+    let searcher = Searcher {
+        store: &*snapshot,
+        embed: embedder.as_ref().map(|model| model as &dyn Embed),
+        rerank: reranker.as_ref().map(|model| model as &dyn Rerank),
+        clock: &clock,
+    };
+    let mut out = anstream::stdout().lock();
+    match searcher.search(&request) {
+        Ok(response) if args.json => {
+            serde_json::to_writer(&mut out, &response)?;
+            writeln!(out)?;
+        }
+        Ok(response) => render(&mut out, &response, &RenderSettings::default())?,
+        Err(error @ SearchError::Field { .. }) => {
+            writeln!(anstream::stderr(), "error: {error}")?;
+            return Ok(Exit::Usage);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Success)
+}
+
+impl SearchArgs {
+    fn request(&self) -> SearchRequest {
+        SearchRequest {
+            mode: self.mode.into(),
+            limit: self.limit,
+            offset: self.offset,
+            filter: self.filter.clone(),
+            fusion: self.fusion,
+            depth: self.depth,
+            rerank: self.rerank.as_ref().map(|_| RerankRequest {
+                top: self.rerank_top.min(self.depth),
+                budget_ms: None,
+            }),
+            explain: self.explain,
+            exact: self.exact,
+            ..SearchRequest::new(&self.query)
+        }
+    }
+}
+
+fn open_reranker(name: &str, threads: usize) -> anyhow::Result<Reranker> {
+    let files = bundled::open(name).with_context(|| format!("cannot open the cross-encoder {name:?}"))?;
+    Ok(Reranker::open(&files, &RerankerSettings::new(threads))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fusions_are_read() {
+        assert_eq!(fusion("rrf"), Ok(Fusion::Rrf { k: 60 }));
+        let weighted = Fusion::Weighted {
+            lexical: 0.25,
+            dense: 1.0,
+        };
+        assert_eq!(fusion("weighted:0.25,1"), Ok(weighted));
+        for wrong in ["", "weighted:", "weighted:1", "weighted:a,b", "sum"] {
+            assert!(fusion(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_none_names_its_place() {
+        let error = filter(r#"{"range": {"year": {"since": 1}}}"#)
+            .err()
+            .unwrap_or_default();
+        assert!(
+            error.starts_with("filter.range.year.since: unknown bound"),
+            "{error}"
+        );
+        assert!(filter("{").is_err_and(|error| error.starts_with("not valid JSON")));
+    }
+}

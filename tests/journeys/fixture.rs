@@ -1,0 +1,116 @@
+//! A folder for one journey, and the program run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder of one's own, with files and an index in it.
+pub(crate) struct Journey {
+    folder: TempDir,
+}
+
+/// What the program said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    /// The standard output as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Fails unless the program ended well.
+    pub(crate) fn well(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Journey {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file.
+    pub(crate) fn put(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// The program in the folder, with its index there.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloze"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("CLOZE_INDEX", "index")
+            .env_remove("NO_COLOR")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn cloze(&self, arguments: &[&str]) -> Said {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// Ids of the hits of a search.
+    pub(crate) fn found(&self, arguments: &[&str]) -> Vec<String> {
+        let search = [&["search", "--json"], arguments].concat();
+        let answer = self.cloze(&search).well().json();
+        let hits = answer["hits"].as_array().unwrap().iter();
+        hits.map(|hit| hit["document"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Live documents of the index.
+    pub(crate) fn documents(&self) -> u64 {
+        self.cloze(&["inspect", "--json"]).well().json()["documents"]
+            .as_u64()
+            .unwrap()
+    }
+}
+
+/// Lines of JSON with ids `0`, `1`, ... and a text for each.
+pub(crate) fn lines(texts: &[&str]) -> String {
+    let line =
+        |(id, text): (usize, &&str)| serde_json::json!({"id": id.to_string(), "text": text}).to_string();
+    texts.iter().enumerate().map(line).collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// The files below a folder, in order.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(self::files(&path)),
+            false => files.push(path),
+        }
+    }
+    files.sort();
+    files
+}

@@ -1,0 +1,8 @@
+//! What people do with the program, from the command line to its answer.
+#![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
+
+mod damage;
+mod fixture;
+mod formats;
+mod indexing;
+mod searching;

@@ -1,0 +1,103 @@
+//! Questions, and how the answers are shown.
+
+use crate::fixture::Journey;
+
+fn journey() -> Journey {
+    let journey = Journey::new();
+    let document = |id: &str, title: &str, text: &str, lang: &str| {
+        serde_json::json!({"id": id, "title": title, "text": text, "lang": lang}).to_string()
+    };
+    let documents = [
+        document(
+            "bridge",
+            "The bridge",
+            "The bridge over the river was built of granite. It is old.",
+            "en",
+        ),
+        document(
+            "tower",
+            "The tower",
+            "The tower leans because it stands on clay.",
+            "en",
+        ),
+        document("br", "Die Brücke", "Die Brücke aus Granit. The bridge.", "de"),
+    ];
+    journey.put("in.jsonl", documents.join("\n"));
+    journey.cloze(&["index", "in.jsonl"]).well();
+    journey
+}
+
+#[test]
+fn an_answer_is_plain_when_piped_and_coloured_on_request() {
+    let journey = journey();
+    let plain = journey.cloze(&["search", "granite bridge", "--explain"]).well();
+    assert!(!plain.out.contains('\u{1b}'), "{plain:?}");
+    assert!(plain.out.starts_with(" 1  "), "{plain:?}");
+    for part in [
+        "The bridge over the river was built of granite.",
+        "lang: en",
+        "lexical  rank 1, BM25",
+        "dense    rank",
+        "cosine",
+        "fusion   weighted: 0.5 ×",
+        "candidates, hybrid,",
+        "embed",
+    ] {
+        assert!(plain.out.contains(part), "{part} in {plain:?}");
+    }
+    let coloured = journey
+        .cloze(&["search", "granite bridge", "--explain", "--color", "always"])
+        .well();
+    assert!(coloured.out.contains("\u{1b}["), "{coloured:?}");
+}
+
+#[test]
+fn modes_fusions_and_filters_are_followed() {
+    let journey = journey();
+    assert_eq!(journey.found(&["leaning clay", "--mode", "lexical"]), ["tower"]);
+    assert_eq!(journey.found(&["clay", "--mode", "dense"]).len(), 3);
+    assert_eq!(journey.found(&["clay", "--fusion", "rrf"])[0], "tower");
+    assert_eq!(journey.found(&["clay", "--fusion", "weighted:1,0"])[0], "tower");
+    assert_eq!(
+        journey.found(&["bridge", "--filter", r#"{"eq": {"lang": "de"}}"#]),
+        ["br"]
+    );
+    assert_eq!(
+        journey.found(&["bridge", "--limit", "1", "--offset", "1"]).len(),
+        1
+    );
+    assert!(journey.found(&["\"AND (", "--mode", "lexical"]).is_empty());
+}
+
+#[test]
+fn wrong_options_are_named_with_what_is_accepted() {
+    let journey = journey();
+    for (arguments, expected) in [
+        (["--limit", "0"], "limit is 0; accepted: 1 to"),
+        (
+            ["--filter", r#"{"like": 1}"#],
+            "filter.like: unknown operator; accepted: an object with one of eq",
+        ),
+        (["--fusion", "sum"], "accepted: rrf, weighted"),
+        (["--mode", "magic"], "possible values: lexical, dense, hybrid"),
+    ] {
+        let said = journey.cloze(&[&["search", "x"], &arguments[..]].concat());
+        assert!(said.code == 2 && said.err.contains(expected), "{said:?}");
+    }
+    let said = journey.cloze(&["search", "x", "--index", "nowhere"]);
+    assert!(
+        said.code == 1 && said.err.contains("cannot open the index nowhere"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn every_command_helps() {
+    let journey = Journey::new();
+    for command in [
+        "index", "search", "serve", "inspect", "verify", "demo", "train", "eval",
+    ] {
+        let said = journey.cloze(&[command, "--help"]).well();
+        assert!(said.out.contains("Usage: cloze"), "{said:?}");
+    }
+}
