@@ -16,10 +16,15 @@ static ENCODER: &[(&str, &[u8])] = files!("encoder":
     "config.json",
     "model.safetensors",
     "tokenizer.json",
+    "vocab.txt",
     "tokenizer_config.json",
+    "special_tokens_map.json",
     "modules.json",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "1_Pooling/config.json",
+    "2_Dense/config.json",
+    "2_Dense/model.safetensors",
 );
 
 /// The bundled bi-encoder.

@@ -1,0 +1,362 @@
+//! Runs of tiny models: they learn, resume to the same numbers, and stop when they cannot learn.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use candle_core::{Device, Tensor, Var};
+use text::Tokenizer;
+use text::vocabulary::{Settings, train_wordpiece};
+use trainer::recipe::{self, MlmRecipe, SentenceRecipe};
+use trainer::{MlmTask, Outcome, Plan, Run, SentenceTask, Task, TaskLoss};
+
+type Checked = Result<(), Box<dyn Error>>;
+
+const SENTENCE: &str = r#"
+    seed = 3
+    tokenizer = "unused"
+    out = "unused"
+    dense = 6
+    [model]
+    hidden = 8
+    layers = 2
+    heads = 2
+    intermediate = 16
+    positions = 32
+    dropout = 0.1
+    [data]
+    pairs = "pairs.jsonl"
+    query_vectors = "queries.npy"
+    positive_vectors = "positives.npy"
+    positives = 4
+    queries_per_positive = 2
+    query_tokens = 12
+    positive_tokens = 32
+    [loss]
+    contrastive = 1.0
+    symmetric = true
+    teacher_vectors = 1.0
+    teacher_rows = 1.0
+    [optimizer]
+    learning_rate = 5e-3
+    [schedule]
+    steps = 20
+    [saving]
+    checkpoint_steps = 10
+    log_steps = 5
+"#;
+
+const MLM: &str = r#"
+    seed = 5
+    tokenizer = "unused"
+    out = "unused"
+    model = { hidden = 8, layers = 2, heads = 2, intermediate = 16, positions = 32 }
+    data = { texts = ["texts.txt"], tokens = 16, batch = 4 }
+    schedule = { steps = 20 }
+    optimizer = { learning_rate = 1e-2 }
+"#;
+
+fn positive(n: usize) -> String {
+    let (a, b) = (
+        ["index", "search", "merge"][n % 3],
+        ["segment", "query", "passage", "token"][n / 3 % 4],
+    );
+    format!("The {a} of a {b} number {n} is told here, and searches merge it.")
+}
+
+/// A folder with 12 positives of two queries each, teacher vectors and texts; and their tokenizer.
+fn prepare(folder: &Path) -> Result<Tokenizer, Box<dyn Error>> {
+    let texts: Vec<String> = (0..12).map(positive).collect();
+    let settings = Settings {
+        size: 150,
+        alphabet_max: 40,
+        ..Settings::default()
+    };
+    let tokenizer = train_wordpiece(texts.clone().into_iter(), settings)?;
+    let mut lines = String::new();
+    for (n, text) in texts.iter().enumerate() {
+        for query in [format!("what is number {n}"), format!("search {n}")] {
+            lines += &format!("{}\n", serde_json::json!({"query": query, "positive": text}));
+        }
+    }
+    std::fs::write(folder.join("pairs.jsonl"), lines)?;
+    std::fs::write(folder.join("texts.txt"), texts.join("\n"))?;
+    for (at, name) in ["queries.npy", "positives.npy"].iter().enumerate() {
+        let values: Vec<f32> = (0..24 * 6).map(|n| ((n * (7 + at)) as f32).sin()).collect();
+        let vectors = Tensor::from_vec(values, (24, 6), &Device::Cpu)?;
+        let lengths = vectors.sqr()?.sum_keepdim(1)?.sqrt()?;
+        vectors.broadcast_div(&lengths)?.write_npy(folder.join(name))?;
+    }
+    Ok(tokenizer)
+}
+
+fn sentence_recipe(folder: &Path) -> Result<SentenceRecipe, trainer::Error> {
+    let mut recipe: SentenceRecipe = recipe::parse(SENTENCE, "test", &[])?;
+    recipe.data.pairs = folder.join("pairs.jsonl");
+    recipe.data.query_vectors = Some(folder.join("queries.npy"));
+    recipe.data.positive_vectors = Some(folder.join("positives.npy"));
+    Ok(recipe)
+}
+
+fn sentence(folder: &Path) -> Result<SentenceTask, Box<dyn Error>> {
+    Ok(SentenceTask::new(sentence_recipe(folder)?, prepare(folder)?)?)
+}
+
+fn mlm(folder: &Path) -> Result<MlmTask, Box<dyn Error>> {
+    let mut recipe: MlmRecipe = recipe::parse(MLM, "test", &[])?;
+    recipe.data.texts = vec![folder.join("texts.txt")];
+    Ok(MlmTask::new(recipe, prepare(folder)?)?)
+}
+
+fn plan(out: &Path) -> Result<Plan, trainer::Error> {
+    let recipe: SentenceRecipe = recipe::parse(SENTENCE, "test", &[])?;
+    Ok(Plan {
+        optimizer: recipe.optimizer,
+        schedule: recipe.schedule,
+        saving: recipe.saving,
+        out: out.to_owned(),
+        recipe: "test".into(),
+    })
+}
+
+fn no_time() -> Duration {
+    Duration::ZERO
+}
+
+fn finish(task: &dyn Task, plan: Plan, resume: bool) -> Result<Outcome, trainer::Error> {
+    Run::new(task, plan, &no_time, resume)?.finish(|_| {})
+}
+
+fn numbers(task: &dyn Task) -> Result<Vec<(String, Vec<u32>)>, candle_core::Error> {
+    let bits = |var: &Var| {
+        let values = var.flatten_all()?.to_vec1::<f32>()?;
+        Ok(values.into_iter().map(f32::to_bits).collect())
+    };
+    task.variables()
+        .iter()
+        .map(|(name, var)| Ok((name.clone(), bits(var)?)))
+        .collect()
+}
+
+/// Every variable has a finite gradient that is not zero, and it is the slope that finite differences see.
+fn check_gradients(task: &dyn Task) -> Checked {
+    let mut grads = task.loss(0)?.loss.backward()?;
+    let loss = || -> Result<f64, Box<dyn Error>> { Ok(f64::from(task.loss(0)?.loss.to_scalar::<f32>()?)) };
+    for (name, var) in task.variables() {
+        let grad = grads.remove(&var).ok_or(format!("{name} has no gradient"))?;
+        let grad = grad.flatten_all()?.to_vec1::<f32>()?;
+        let norm: f64 = grad
+            .iter()
+            .map(|&g| f64::from(g) * f64::from(g))
+            .sum::<f64>()
+            .sqrt();
+        assert!(norm.is_finite() && norm > 1e-9, "{name}: {norm}");
+        // Along the gradient the slope is its norm.
+        let start = var.as_detached_tensor().copy()?;
+        let direction = Tensor::from_vec(grad, var.dims(), &Device::Cpu)?.affine(1.0 / norm, 0.0)?;
+        let width = 1e-2;
+        var.set(&(&start + (&direction * width)?)?)?;
+        let above = loss()?;
+        var.set(&(&start - (&direction * width)?)?)?;
+        let below = loss()?;
+        var.set(&start)?;
+        let slope = (above - below) / (2.0 * width);
+        assert!(
+            (slope - norm).abs() < 2e-2 * norm + 2e-4,
+            "{name}: slope {slope}, gradient {norm}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn gradients_of_the_sentence_task_reach_every_variable() -> Checked {
+    let folder = tempfile::tempdir()?;
+    check_gradients(&sentence(folder.path())?)
+}
+
+#[test]
+fn gradients_of_the_mlm_task_reach_every_variable() -> Checked {
+    let folder = tempfile::tempdir()?;
+    check_gradients(&mlm(folder.path())?)
+}
+
+#[test]
+fn resuming_gives_the_same_numbers() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let whole = sentence(folder.path())?;
+    let outcome = finish(&whole, plan(&folder.path().join("whole"))?, false)?;
+    assert_eq!(outcome.steps, 20);
+
+    // The run is cut after ten steps: its last checkpoint is all that is left.
+    let cut = folder.path().join("cut");
+    std::fs::create_dir_all(cut.join("checkpoints"))?;
+    for name in ["step-0000000010.safetensors", "step-0000000010.json"] {
+        let name = Path::new("checkpoints").join(name);
+        std::fs::copy(folder.path().join("whole").join(&name), cut.join(&name))?;
+    }
+    let resumed = sentence(folder.path())?;
+    assert_ne!(numbers(&resumed)?, numbers(&whole)?);
+    assert_eq!(finish(&resumed, plan(&cut)?, true)?, outcome);
+    assert_eq!(numbers(&resumed)?, numbers(&whole)?);
+    Ok(())
+}
+
+#[test]
+fn both_tasks_learn() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let (sentence, mlm) = (sentence(folder.path())?, mlm(folder.path())?);
+    let tasks: [(&str, &dyn Task); 2] = [("sentence", &sentence), ("mlm", &mlm)];
+    for (name, task) in tasks {
+        // Steps far apart from those that are trained on; a mean over several, because batches differ.
+        let mean = || -> Result<f32, Box<dyn Error>> {
+            let losses = (1000..1020).map(|step| Ok(task.loss(step)?.loss.to_scalar::<f32>()?));
+            Ok(losses.sum::<Result<f32, Box<dyn Error>>>()? / 20.0)
+        };
+        let before = mean()?;
+        let mut plan = plan(&folder.path().join(name))?;
+        plan.schedule.steps = 150;
+        finish(task, plan, false)?;
+        let after = mean()?;
+        assert!(after < 0.8 * before, "{name}: {before} to {after}");
+    }
+    Ok(())
+}
+
+#[test]
+fn checkpoints_are_kept_checked_and_not_overrun() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    let task = sentence(folder.path())?;
+    let mut plan = plan(&out)?;
+    plan.saving.checkpoint_steps = 5;
+    finish(&task, plan.clone(), false)?;
+    let mut names: Vec<_> = std::fs::read_dir(out.join("checkpoints"))?
+        .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_, _>>()?;
+    names.sort();
+    let expected = ["15.json", "15.safetensors", "20.json", "20.safetensors"];
+    assert_eq!(names, expected.map(|name| format!("step-00000000{name}")));
+
+    let message = |plan: Plan, resume| finish(&task, plan, resume).err().map(|e| e.to_string());
+    let again = message(plan.clone(), false).unwrap_or_default();
+    assert!(again.contains("holds a run already"), "{again}");
+    let other = message(
+        Plan {
+            recipe: "other".into(),
+            ..plan.clone()
+        },
+        true,
+    )
+    .unwrap_or_default();
+    assert!(other.contains("another recipe"), "{other}");
+    let last = out.join("checkpoints/step-0000000020.safetensors");
+    let mut bytes = std::fs::read(&last)?;
+    let end = bytes.len() - 1;
+    bytes[end] ^= 1;
+    std::fs::write(&last, bytes)?;
+    let damaged = message(plan, true).unwrap_or_default();
+    assert!(damaged.contains("checksum"), "{damaged}");
+    Ok(())
+}
+
+#[test]
+fn the_log_has_a_line_a_report() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    finish(&sentence(folder.path())?, plan(&out)?, false)?;
+    let log = std::fs::read_to_string(out.join("log.jsonl"))?;
+    let steps: Vec<u64> = log
+        .lines()
+        .map(|line| {
+            Ok(serde_json::from_str::<serde_json::Value>(line)?["step"]
+                .as_u64()
+                .unwrap_or(0))
+        })
+        .collect::<Result<_, serde_json::Error>>()?;
+    assert_eq!(steps, [5, 10, 15, 20]);
+    for file in [
+        "model.safetensors",
+        "modules.json",
+        "2_Dense/model.safetensors",
+        "tokenizer.json",
+    ] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+    Ok(())
+}
+
+#[test]
+fn teacher_vectors_of_another_shape_are_refused() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let tokenizer = prepare(folder.path())?;
+    let recipe = SentenceRecipe {
+        dense: Some(7),
+        ..sentence_recipe(folder.path())?
+    };
+    let error = SentenceTask::new(recipe, tokenizer)
+        .err()
+        .map(|e| e.to_string())
+        .unwrap_or_default();
+    assert!(error.contains("expected (24, 7), found (24, 6)"), "{error}");
+    Ok(())
+}
+
+/// A model of two numbers, of which the loss may use one and may overflow.
+struct Broken {
+    used: Var,
+    unused: Var,
+    factor: f64,
+}
+
+impl Task for Broken {
+    fn variables(&self) -> Vec<(String, Var)> {
+        vec![
+            ("unused".into(), self.unused.clone()),
+            ("used".into(), self.used.clone()),
+        ]
+    }
+
+    fn loss(&self, step: u64) -> trainer::Result<TaskLoss> {
+        let loss = (self.used.sqr()?.sum_all()? * self.factor)?;
+        Ok(TaskLoss {
+            loss,
+            parts: Vec::new(),
+            tokens: 1,
+            batch: format!("batch {step}"),
+        })
+    }
+
+    fn save(&self, _folder: &Path) -> trainer::Result<()> {
+        Ok(())
+    }
+}
+
+fn broken(factor: f64) -> Result<Broken, candle_core::Error> {
+    let one = || Var::ones(3, candle_core::DType::F32, &Device::Cpu);
+    Ok(Broken {
+        used: one()?,
+        unused: one()?,
+        factor,
+    })
+}
+
+#[test]
+fn a_run_that_cannot_learn_stops_and_says_why() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let message = |factor: f64, name: &str| -> Result<String, Box<dyn Error>> {
+        let result = finish(&broken(factor)?, plan(&folder.path().join(name))?, false);
+        Ok(result.err().map(|e| e.to_string()).unwrap_or_default())
+    };
+    let silent = message(1.0, "silent")?;
+    assert!(
+        silent.contains("after 20 steps") && silent.ends_with(": unused"),
+        "{silent}"
+    );
+    let overflow = message(1e39, "overflow")?;
+    assert!(
+        overflow.contains("loss is inf on the batch of batch 0"),
+        "{overflow}"
+    );
+    Ok(())
+}
