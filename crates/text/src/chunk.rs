@@ -105,35 +105,43 @@ fn cut(text: &str, marks: &[Mark], room: usize, overlap: usize) -> Vec<Range<usi
     let mut chunks: Vec<Range<usize>> = Vec::new();
     let mut first = 0;
     loop {
-        let begin = if first == 0 { 0 } else { marks[first].start };
-        if marks.len() - first <= room {
-            chunks.push(begin..text.len());
-            return chunks;
-        }
-        let Some(next) = break_after(marks, first, room, begin) else {
+        // What stands before the first token belongs to the first chunk.
+        let begin = if chunks.is_empty() { 0 } else { marks[first].start };
+        let next = if marks.len() - first <= room {
+            None
+        } else {
+            let covered = chunks.last().map_or(marks[first].start, |last| last.end);
+            break_after(marks, first, room, covered)
+        };
+        let Some(next) = next else {
             chunks.push(begin..text.len());
             return chunks;
         };
         chunks.push(begin..marks[next].start);
-        first = resume(marks, next, overlap, begin);
+        first = resume(marks, first, next, overlap);
     }
 }
 
-/// The token before which the chunk from `first` ends; none when no later token begins at a later byte.
-fn break_after(marks: &[Mark], first: usize, room: usize, begin: usize) -> Option<usize> {
+/// The token before which the chunk from `first` ends, which begins after byte `covered`; none when there is no
+/// such token.
+fn break_after(marks: &[Mark], first: usize, room: usize, covered: usize) -> Option<usize> {
     let last = first + room;
     let earliest = last - room / 3;
-    let nearest = |wanted: fn(&Mark) -> bool| (earliest..=last).rev().find(|&at| wanted(&marks[at]));
+    let nearest = |wanted: fn(&Mark) -> bool| {
+        (earliest..=last)
+            .rev()
+            .find(|&at| wanted(&marks[at]) && marks[at].start > covered)
+    };
     let chosen = nearest(|mark| mark.is_sentence)
         .or_else(|| nearest(|mark| mark.is_word))
         .unwrap_or(last);
     // Several tokens may share one character: then the chunk must take them all to make progress.
-    let chosen = if marks[chosen].start > begin { chosen } else { last };
-    (chosen..marks.len()).find(|&at| marks[at].start > begin)
+    (chosen..marks.len()).find(|&at| marks[at].start > covered)
 }
 
-/// The first token of the chunk after one that ended before `next` and began at byte `begin`.
-fn resume(marks: &[Mark], next: usize, overlap: usize, begin: usize) -> usize {
+/// The first token of the chunk after one that began at token `first` and ended before `next`.
+fn resume(marks: &[Mark], first: usize, next: usize, overlap: usize) -> usize {
+    let begin = marks[first].start;
     let earliest = next - overlap.min(next);
     let word = (earliest..next).find(|&at| marks[at].is_word && marks[at].start > begin);
     let from = word.unwrap_or(earliest);

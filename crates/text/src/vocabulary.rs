@@ -38,6 +38,9 @@ impl Default for Settings {
 
 /// Trains a BERT tokenizer on texts that are read once, in any number.
 ///
+/// The library counts in hash maps with a random seed, so merges of equal frequency may come in another order the
+/// next time: two vocabularies of the same texts agree in their frequent entries, not in every id.
+///
 /// # Errors
 /// When the size has no room for the special tokens and the alphabet.
 pub fn train_wordpiece(texts: impl Iterator<Item = String> + Send, settings: Settings) -> Result<Tokenizer> {

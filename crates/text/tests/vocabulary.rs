@@ -43,17 +43,6 @@ fn learns_frequent_words_and_begins_with_the_special_tokens() -> Outcome {
 }
 
 #[test]
-fn is_the_same_each_time() -> Outcome {
-    let lines = |folder: &std::path::Path| -> Result<String, Box<dyn Error>> {
-        train_wordpiece(texts(), settings())?.save(folder, 128)?;
-        Ok(std::fs::read_to_string(folder.join("vocab.txt"))?)
-    };
-    let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    assert_eq!(lines(one.path())?, lines(two.path())?);
-    Ok(())
-}
-
-#[test]
 fn opens_from_either_file() -> Outcome {
     let folder = tempfile::tempdir()?;
     let trained = train_wordpiece(texts(), settings())?;
