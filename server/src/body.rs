@@ -126,15 +126,12 @@ pub(crate) fn typed<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
 /// The value at a path, null where there is none.
 fn at(json: &Value, path: &serde_path_to_error::Path) -> Value {
     use serde_path_to_error::Segment;
-    let step = |value: Option<&Value>, segment: &Segment| match (value, segment) {
-        (Some(value), Segment::Seq { index }) => value.get(*index).cloned(),
-        (Some(value), Segment::Map { key }) => value.get(key).cloned(),
-        (value, _) => value.cloned(),
-    };
-    let found = path
-        .iter()
-        .fold(Some(json.clone()), |value, segment| step(value.as_ref(), segment));
-    found.unwrap_or_default()
+    let found = path.iter().try_fold(json, |value, segment| match segment {
+        Segment::Seq { index } => value.get(*index),
+        Segment::Map { key } => value.get(key),
+        Segment::Enum { .. } | Segment::Unknown => Some(value),
+    });
+    found.cloned().unwrap_or_default()
 }
 
 /// The part of serde's message that says what it would have taken.

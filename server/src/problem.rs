@@ -76,9 +76,16 @@ impl Kind {
 
 /// Why a request is refused, as RFC 9457 writes it, with the members `field`, `value` and `accepted`.
 #[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
 pub struct Problem {
     #[serde(skip)]
     kind: Kind,
+    // Boxed, because results carry it on every path.
+    members: Box<Members>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Members {
     #[serde(rename = "type")]
     name: String,
     title: &'static str,
@@ -102,8 +109,7 @@ impl Problem {
     /// A problem of this kind; `detail` says what is wrong this time.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (status, name, title) = kind.parts();
-        Self {
-            kind,
+        let members = Members {
             name: format!("urn:cloze:problem:{name}"),
             title,
             status: status.as_u16(),
@@ -111,6 +117,10 @@ impl Problem {
             field: None,
             value: None,
             accepted: None,
+        };
+        Self {
+            kind,
+            members: Box::new(members),
         }
     }
 
@@ -129,9 +139,9 @@ impl Problem {
         value: impl Into<Value>,
         accepted: impl Into<String>,
     ) -> Self {
-        self.field = Some(field.into());
-        self.value = Some(shortened(value.into()));
-        self.accepted = Some(accepted.into()).filter(|accepted| !accepted.is_empty());
+        self.members.field = Some(field.into());
+        self.members.value = Some(shortened(value.into()));
+        self.members.accepted = Some(accepted.into()).filter(|accepted| !accepted.is_empty());
         self
     }
 
@@ -158,7 +168,7 @@ fn shortened(value: Value) -> Value {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if self.status().is_server_error() {
-            tracing::error!(status = self.status, "{}", self.detail);
+            tracing::error!(status = self.members.status, "{}", self.members.detail);
         }
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
@@ -230,12 +240,13 @@ mod tests {
     fn a_long_value_is_not_sent_back_in_full() {
         let problem = Problem::invalid("query", "é".repeat(9000), "1 to 8192 characters");
         let shown = problem
+            .members
             .value
             .as_ref()
             .and_then(Value::as_str)
             .map(|value| value.chars().count());
         assert_eq!(shown, Some(VALUE_CHARS_MAX + 1));
-        assert!(problem.detail.len() < 500);
+        assert!(problem.members.detail.len() < 500);
     }
 
     #[test]

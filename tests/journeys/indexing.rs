@@ -1,6 +1,6 @@
 //! Bad input, interruptions, changes.
 
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Journey, lines};
@@ -97,7 +97,7 @@ fn long(journey: &Journey) -> usize {
 }
 
 /// Starts indexing and waits for the first commit that has documents.
-fn started(journey: &Journey) -> std::process::Child {
+fn started(journey: &Journey) -> Child {
     let mut command = journey.command(&["index", "in.jsonl", "--commit-every", "64"]);
     let child = command
         .stdout(Stdio::piped())
@@ -105,14 +105,15 @@ fn started(journey: &Journey) -> std::process::Child {
         .spawn()
         .unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
+    let committed = || {
         let said = journey.cloze(&["inspect", "--json"]);
-        if said.code == 0 && said.json()["documents"].as_u64().unwrap() > 0 {
-            return child;
-        }
+        said.code == 0 && said.json()["documents"].as_u64().unwrap() > 0
+    };
+    while !committed() {
         assert!(Instant::now() < deadline, "no commit");
         std::thread::sleep(Duration::from_millis(20));
     }
+    child
 }
 
 #[test]

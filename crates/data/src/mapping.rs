@@ -134,7 +134,11 @@ impl Mapping {
     ) -> Result<Document, Mismatch> {
         let (id_field, id) = self.id(row)?;
         let title = self.title(row)?;
-        let text = self.text(row)?;
+        let mut text = self.text(row)?;
+        // What has only a title is about that title.
+        if text.trim().is_empty() {
+            text.clone_from(&title);
+        }
         if text.trim().is_empty() {
             let field = self.text.first().map_or("text", String::as_str);
             return Err(Mismatch::new(field, Reason::NoText));
@@ -349,6 +353,7 @@ mod tests {
         assert_eq!(metadata(&document), r#"{"metadata.year":1999,"year":2000}"#);
         assert_eq!(map("", r#"{"text":"x"}"#).unwrap().id.as_str(), "file#1");
         assert_eq!(map("", r#"{"id":12,"text":"x"}"#).unwrap().id.as_str(), "12");
+        assert_eq!(map("", r#"{"title":"T","text":""}"#).unwrap().text, "T");
     }
 
     #[test]

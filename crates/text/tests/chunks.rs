@@ -1,4 +1,5 @@
 //! Chunks cover the text, fit the limit and always end, on any text.
+#![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
 
 use std::error::Error;
 use std::path::Path;
@@ -101,7 +102,11 @@ fn a_text_of_many_blocks_is_cut_as_one() -> Outcome {
 fn impossible_settings_are_refused() -> Outcome {
     let tokenizer = tiny()?;
     assert!(tokenizer.chunk("a", 2, 0).is_err());
-    let error = tokenizer.chunk("a", 10, 8).unwrap_err().to_string();
+    let error = tokenizer
+        .chunk("a", 10, 8)
+        .err()
+        .map(|e| e.to_string())
+        .unwrap_or_default();
     assert!(error.contains("overlap of 8"), "{error}");
     Ok(())
 }

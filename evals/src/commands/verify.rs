@@ -160,8 +160,9 @@ fn compare(found: &mut Vec<String>, what: &str, then: &str, now: &str) {
 fn figures(name: &str, then: &Figures, now: &Figures, tolerance: f64) -> Vec<String> {
     let mut found = Vec::new();
     let mut number = |what: String, then: f64, now: f64| {
-        // Written so that a figure that is not a number differs too.
-        if !((then - now).abs() <= tolerance) {
+        let is_close = (then - now).abs() <= tolerance;
+        // A figure that is not a number is not close to anything.
+        if !is_close {
             found.push(format!(
                 "{name}: {what}: the report has {then:.6}, now it is {now:.6}"
             ));
