@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use corpus::{DocumentId, TitleUse, WriteStore};
+use corpus::{DocumentId, StoreError, TitleUse, WriteStore};
 use data::{Documents, Format, Mapping, ReadSettings};
 use index::{Index, Settings, WriterSettings};
 use infer::{Embed, Embedder};
@@ -221,6 +221,13 @@ fn open(args: &IndexArgs) -> anyhow::Result<(Index, Embedder)> {
     let model = args.model.as_deref().or(recorded).unwrap_or(bundled::NAME);
     let threads = args.threads.map_or_else(launch::threads, NonZeroUsize::get);
     let embedder = open_embedder(model, threads)?;
+    if let Some(made) = made
+        .as_ref()
+        .filter(|made| made.fingerprint != embedder.fingerprint())
+    {
+        let (expected, found) = (made.fingerprint.clone(), embedder.fingerprint().to_owned());
+        return Err(StoreError::OtherModel { expected, found }.into());
+    }
     let wanted = Settings {
         dimension: embedder.dimension(),
         fingerprint: embedder.fingerprint().to_owned(),

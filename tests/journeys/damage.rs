@@ -35,7 +35,7 @@ fn a_flipped_byte_is_found_in_every_file() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_is_named_and_what_was_committed_stays() {
+fn a_disk_that_takes_no_more_is_named_and_what_was_committed_stays() {
     use std::process::Command;
     let journey = Journey::new();
     journey.put("in.jsonl", lines(&["granite bridge", "clay tower"]));
@@ -57,6 +57,8 @@ fn a_full_disk_is_named_and_what_was_committed_stays() {
         .output()
         .unwrap();
     assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let error = String::from_utf8(said.stderr).unwrap();
+    assert!(error.contains("File too large"), "{error}");
     assert_eq!(journey.documents(), 2);
     journey.cloze(&["verify"]).well();
     journey.cloze(&["search", "granite"]).well();

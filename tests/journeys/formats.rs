@@ -72,6 +72,40 @@ fn tables_and_lines_become_documents_by_their_fields() {
 }
 
 #[test]
+fn columns_become_documents_by_their_names() {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array, StringArray};
+    use arrow::record_batch::RecordBatch;
+    let rows = |id: &str, text: &str| {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("id", Arc::new(StringArray::from(vec![id]))),
+            ("text", Arc::new(StringArray::from(vec![text]))),
+            ("year", Arc::new(Int32Array::from(vec![1901]))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    };
+    let journey = Journey::new();
+    let batch = rows("p1", "copper wire");
+    let mut parquet = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    parquet.write(&batch).unwrap();
+    let batch = rows("a1", "zinc roof");
+    let mut arrow = arrow::ipc::writer::FileWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    arrow.write(&batch).unwrap();
+    journey
+        .put("rows.parquet", parquet.into_inner().unwrap())
+        .put("rows.arrow", arrow.into_inner().unwrap());
+    journey.cloze(&["index", "rows.parquet", "rows.arrow"]).well();
+    let in_1901 = r#"{"eq": {"year": 1901}}"#;
+    for (question, id) in [("copper", "p1"), ("zinc", "a1")] {
+        assert_eq!(
+            journey.found(&[question, "--mode", "lexical", "--filter", in_1901]),
+            [id]
+        );
+    }
+}
+
+#[test]
 fn a_collection_in_the_beir_layout_is_its_corpus() {
     let journey = Journey::new();
     journey
