@@ -1,6 +1,6 @@
 //! The HTTP API and its page.
 //!
-//! [`App`] holds what every route works with, [`router`] makes the service of it, and [`serve`] answers on a
+//! [`App`] holds what every route works with, [`router`] makes the service of it, and [`serve()`] answers on a
 //! listener until it is told to stop. Every refusal is a [`problem::Problem`]; every bound is in [`Limits`].
 //! Whatever blocks (models, index) runs on threads of its own behind bounded queues; this is the only crate
 //! with async code.

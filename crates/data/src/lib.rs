@@ -1,6 +1,6 @@
 //! Readers of the usual file formats into typed records.
 //!
-//! [`documents`] turns files, folders and the standard input into one stream of [`corpus::Document`]s that never
+//! [`documents()`] turns files, folders and the standard input into one stream of [`corpus::Document`]s that never
 //! holds more than one record (or batch of rows) in memory. Every error names file, line and column where the
 //! format has them, and reading goes on with the next record: whoever reads decides whether to stop.
 //! [`beir`], [`trec`], [`squad`] and [`pairs`] read the forms that training and evaluation use.

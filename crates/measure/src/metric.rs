@@ -11,17 +11,17 @@ use crate::{
 /// `recall@100`, `precision@5`, `success@1`. A cutoff of `None` means all retrieved documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// See [`ndcg`].
+    /// See [`ndcg()`].
     Ndcg(Option<usize>, Gain),
-    /// See [`average_precision`].
+    /// See [`average_precision()`].
     Map(Option<usize>),
-    /// See [`reciprocal_rank`].
+    /// See [`reciprocal_rank()`].
     Mrr(Option<usize>),
-    /// See [`recall`].
+    /// See [`recall()`].
     Recall(usize),
-    /// See [`precision`].
+    /// See [`precision()`].
     Precision(usize),
-    /// See [`success`].
+    /// See [`success()`].
     Success(usize),
 }
 

@@ -47,7 +47,7 @@ pub trait Nearest: Send + Sync {
     /// approximate search may miss rows, but it never gives fewer.
     ///
     /// # Errors
-    /// As for [`crate::validate`] of the query.
+    /// As for [`crate::validate()`] of the query.
     fn nearest(
         &self,
         query: &[f32],

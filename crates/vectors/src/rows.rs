@@ -71,7 +71,7 @@ impl VectorsWriter {
     /// Adds a row and returns its number. It is stored as it is.
     ///
     /// # Errors
-    /// As for [`validate`], [`VectorError::TooManyRows`], [`VectorError::Io`].
+    /// As for [`validate()`], [`VectorError::TooManyRows`], [`VectorError::Io`].
     pub fn push(&mut self, vector: &[f32]) -> Result<u32, VectorError> {
         validate(vector, self.dimension)?;
         let row = self.rows;

@@ -64,7 +64,7 @@ pub struct RetrieveOptions {
     /// Tokens that neighbouring passages share.
     #[arg(long, default_value_t = 32)]
     chunk_overlap: usize,
-    /// How hybrid search makes one list of two: weighted[:LEXICAL,DENSE] or rrf[:K].
+    /// How hybrid search makes one list of two: `weighted[:LEXICAL,DENSE]` or `rrf[:K]`.
     #[arg(long, default_value = "weighted", value_parser = fusion::parse)]
     fusion: Fusion,
     /// Candidate passages from each list.

@@ -19,7 +19,7 @@ pub struct RunsOptions {
     /// Run files, `query Q0 document rank score tag`; the others are compared with the first.
     #[arg(long = "run", required = true, num_args = 1..)]
     runs: Vec<PathBuf>,
-    /// Metrics: ndcg[@k], ndcg_exp[@k], map[@k], mrr[@k], recall@k, precision@k, success@k.
+    /// Metrics: `ndcg[@k]`, `ndcg_exp[@k]`, `map[@k]`, `mrr[@k]`, `recall@k`, `precision@k`, `success@k`.
     #[arg(
         long,
         value_delimiter = ',',

@@ -54,7 +54,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// The activation of [`linear`].
+/// The activation of [`linear()`].
 pub fn linear_activated(x: &Tensor, weight: &Tensor, bias: &Tensor, act: Activation) -> Result<Tensor> {
     if fuses(x) {
         return dense(x, weight, bias, Some(act));

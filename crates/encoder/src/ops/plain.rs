@@ -6,7 +6,7 @@ use super::Heads;
 use crate::pass::Dropout;
 use crate::{Activation, Result};
 
-/// See [`super::linear`].
+/// See [`super::linear()`].
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     Ok(x.matmul(&weight.t()?)?.broadcast_add(bias)?)
 }
@@ -24,7 +24,7 @@ pub fn activate(x: &Tensor, act: Activation) -> Result<Tensor> {
     })
 }
 
-/// See [`super::norm`]. Computed in f32 when x has 16 bits.
+/// See [`super::norm()`]. Computed in f32 when x has 16 bits.
 pub fn norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     let dtype = x.dtype();
     let x = x.to_dtype(wide(dtype))?;
@@ -62,7 +62,7 @@ fn factor_tensor(factors: Vec<f32>, dims: &[usize], like: &Tensor) -> Result<Ten
         .to_device(like.device())?)
 }
 
-/// See [`super::attention`], of padded rows under mask (batch, tokens).
+/// See [`super::attention()`], of padded rows under mask (batch, tokens).
 pub fn attention(qkv: &Tensor, mask: &Tensor, heads: Heads, dropout: Option<Dropout>) -> Result<Tensor> {
     let (batch, tokens) = mask.dims2()?;
     let hidden = qkv.dim(1)? / 3;
