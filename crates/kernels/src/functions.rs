@@ -1,0 +1,100 @@
+//! Functions of one number, on vectors.
+
+use crate::simd::Simd;
+
+/// What follows a matrix product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x Φ(x)` (Hendrycks and Gimpel 2016, <https://arxiv.org/abs/1606.08415>). The absolute error is below
+    /// `3e-7 (1 + |x|)` for f32 and below `2e-4` for the other precisions.
+    Gelu,
+    /// `x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2`.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+    /// The hyperbolic tangent.
+    Tanh,
+}
+
+/// `eˣ` with a relative error below 3e-7; x below -87 counts as -87, above 88 as 88 (Cephes `expf`).
+#[inline(always)]
+#[allow(clippy::excessive_precision, reason = "coefficients as published")]
+pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+    let x = s.min(s.max(x, s.splat(-87.0)), s.splat(88.0));
+    let n = s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E)));
+    let r = s.fma(n, s.splat(-0.693_359_375), x);
+    let r = s.fma(n, s.splat(2.121_944_4e-4), r);
+    let p = s.splat(1.987_569_150_0e-4);
+    let p = s.fma(p, r, s.splat(1.398_199_950_7e-3));
+    let p = s.fma(p, r, s.splat(8.333_451_907_3e-3));
+    let p = s.fma(p, r, s.splat(4.166_579_589_4e-2));
+    let p = s.fma(p, r, s.splat(1.666_666_545_9e-1));
+    let p = s.fma(p, r, s.splat(5.000_000_120_1e-1));
+    let value = s.add(s.fma(p, s.mul(r, r), r), s.splat(1.0));
+    s.scale2(value, n)
+}
+
+/// The error function with an absolute error below 2e-7 (Abramowitz and Stegun 1964, 7.1.26).
+#[inline(always)]
+fn erf<S: Simd>(s: S, x: S::F) -> S::F {
+    let size = s.max(x, s.sub(s.splat(0.0), x));
+    let k = s.div(s.splat(1.0), s.fma(size, s.splat(0.327_591_1), s.splat(1.0)));
+    let p = s.splat(1.061_405_43);
+    let p = s.fma(p, k, s.splat(-1.453_152_03));
+    let p = s.fma(p, k, s.splat(1.421_413_74));
+    let p = s.fma(p, k, s.splat(-0.284_496_74));
+    let p = s.mul(s.fma(p, k, s.splat(0.254_829_59)), k);
+    let tail = s.mul(p, exp(s, s.sub(s.splat(0.0), s.mul(x, x))));
+    s.copysign(s.max(s.sub(s.splat(1.0), tail), s.splat(0.0)), x)
+}
+
+#[inline(always)]
+fn gelu<S: Simd>(s: S, x: S::F) -> S::F {
+    let half = s.mul(x, s.splat(0.5));
+    let e = erf(s, s.mul(x, s.splat(std::f32::consts::FRAC_1_SQRT_2)));
+    s.fma(half, e, half)
+}
+
+/// `x (1/2 + t P(t²))` with `t` = x cut at ±4, where `1/2 + t P(t²)` is 0 and 1: a minimax fit of Φ.
+#[inline(always)]
+#[allow(clippy::excessive_precision, reason = "coefficients as fitted")]
+fn gelu_near<S: Simd>(s: S, x: S::F) -> S::F {
+    let t = s.min(s.max(x, s.splat(-4.0)), s.splat(4.0));
+    let u = s.mul(t, t);
+    let p = s.splat(-4.844_419_865e-10);
+    let p = s.fma(p, u, s.splat(5.354_006_660e-8));
+    let p = s.fma(p, u, s.splat(-2.389_161_182e-6));
+    let p = s.fma(p, u, s.splat(5.847_672_22e-5));
+    let p = s.fma(p, u, s.splat(-8.908_594_03e-4));
+    let p = s.fma(p, u, s.splat(9.071_882_81e-3));
+    let p = s.fma(p, u, s.splat(-6.512_450_43e-2));
+    let p = s.fma(p, u, s.splat(0.398_224_622));
+    s.mul(x, s.fma(t, p, s.splat(0.5)))
+}
+
+#[inline(always)]
+fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    let e = exp(s, s.add(x, x));
+    s.sub(s.splat(1.0), s.div(s.splat(2.0), s.add(e, s.splat(1.0))))
+}
+
+#[inline(always)]
+fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    let cube = s.mul(s.mul(x, x), x);
+    let inner = s.mul(s.fma(cube, s.splat(0.044_715), x), s.splat(0.797_884_6));
+    let half = s.mul(x, s.splat(0.5));
+    s.fma(half, tanh(s, inner), half)
+}
+
+/// Applies an activation; `exact` asks for the error bounds of f32.
+#[inline(always)]
+pub(crate) fn activate<S: Simd>(s: S, x: S::F, activation: Option<Activation>, exact: bool) -> S::F {
+    match activation {
+        None => x,
+        Some(Activation::Gelu) if exact => gelu(s, x),
+        Some(Activation::Gelu) => gelu_near(s, x),
+        Some(Activation::GeluTanh) => gelu_tanh(s, x),
+        Some(Activation::Relu) => s.max(x, s.splat(0.0)),
+        Some(Activation::Tanh) => tanh(s, x),
+    }
+}

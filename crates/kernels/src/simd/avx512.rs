@@ -1,0 +1,187 @@
+//! AVX-512 with VNNI and BF16: Zen 4 and later, Sapphire Rapids and later.
+#![allow(unsafe_code, reason = "instructions whose presence the token proves")]
+
+use std::arch::x86_64::*;
+
+use super::{Simd, Task};
+
+/// Proof that the machine has the instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    pub(crate) fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("avx512bf16")
+            && is_x86_feature_detected!("fma");
+        has.then_some(Self(()))
+    }
+
+    #[inline]
+    pub(crate) fn call<T: Task>(self, task: T) -> T::Out {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma")]
+        fn compiled<T: Task>(set: Avx512, task: T) -> T::Out {
+            task.run(set)
+        }
+        // SAFETY: `self` exists, so the machine has the instructions.
+        unsafe { compiled(self, task) }
+    }
+}
+
+#[inline(always)]
+fn first(n: usize) -> __mmask16 {
+    debug_assert!(n <= 16);
+    ((1u32 << n) - 1) as __mmask16
+}
+
+/// Each block is sound because `self` exists (the instructions are there), and for pointers by the caller's promise.
+macro_rules! op {
+    ($call:expr) => {
+        // SAFETY: see above.
+        unsafe { $call }
+    };
+}
+
+impl Simd for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+    const N: usize = 16;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        op!(_mm512_set1_ps(x))
+    }
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        op!(_mm512_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        op!(_mm512_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn round(self, a: __m512) -> __m512 {
+        op!(_mm512_roundscale_ps::<0x08>(a))
+    }
+    #[inline(always)]
+    fn scale2(self, a: __m512, n: __m512) -> __m512 {
+        op!(_mm512_scalef_ps(a, n))
+    }
+    #[inline(always)]
+    fn copysign(self, size: __m512, sign: __m512) -> __m512 {
+        op!(_mm512_or_ps(size, _mm512_and_ps(sign, _mm512_set1_ps(-0.0))))
+    }
+    #[inline(always)]
+    fn sum(self, a: __m512) -> f32 {
+        op!(_mm512_reduce_add_ps(a))
+    }
+    #[inline(always)]
+    fn largest(self, a: __m512) -> f32 {
+        op!(_mm512_reduce_max_ps(a))
+    }
+    #[inline(always)]
+    fn smallest(self, a: __m512) -> f32 {
+        op!(_mm512_reduce_min_ps(a))
+    }
+
+    #[inline(always)]
+    fn splat_unit(self, x: u32) -> __m512i {
+        op!(_mm512_set1_epi32(x as i32))
+    }
+    #[inline(always)]
+    fn sub_int(self, a: __m512i, b: __m512i) -> __m512i {
+        op!(_mm512_sub_epi32(a, b))
+    }
+    #[inline(always)]
+    fn mul_int(self, a: __m512i, b: __m512i) -> __m512i {
+        op!(_mm512_mullo_epi32(a, b))
+    }
+    #[inline(always)]
+    fn to_f32(self, a: __m512i) -> __m512 {
+        op!(_mm512_cvtepi32_ps(a))
+    }
+    #[inline(always)]
+    fn as_f32(self, a: __m512i) -> __m512 {
+        op!(_mm512_castsi512_ps(a))
+    }
+    #[inline(always)]
+    fn dot_bf16(self, acc: __m512, x: __m512i, w: __m512i) -> __m512 {
+        // SAFETY: as everywhere here, and the types are 512 bits without invalid values.
+        unsafe {
+            let (x, w) = (
+                std::mem::transmute::<__m512i, __m512bh>(x),
+                std::mem::transmute::<__m512i, __m512bh>(w),
+            );
+            _mm512_dpbf16_ps(acc, x, w)
+        }
+    }
+    #[inline(always)]
+    fn dot_u8i8(self, acc: __m512i, x: __m512i, w: __m512i) -> __m512i {
+        op!(_mm512_dpbusd_epi32(acc, x, w))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, at: *const f32) -> __m512 {
+        op!(_mm512_loadu_ps(at))
+    }
+    #[inline(always)]
+    unsafe fn load_some(self, at: *const f32, n: usize) -> __m512 {
+        op!(_mm512_maskz_loadu_ps(first(n), at))
+    }
+    #[inline(always)]
+    unsafe fn load_units(self, at: *const u32) -> __m512i {
+        op!(_mm512_loadu_si512(at.cast()))
+    }
+    #[inline(always)]
+    unsafe fn store_some(self, at: *mut f32, a: __m512, n: usize) {
+        if n == 16 {
+            op!(_mm512_storeu_ps(at, a));
+        } else {
+            op!(_mm512_mask_storeu_ps(at, first(n), a));
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(self, at: *mut u16, a: __m512, n: usize) {
+        // SAFETY: as everywhere here, and the types are 256 bits without invalid values.
+        unsafe {
+            let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a));
+            if n == 16 {
+                _mm256_storeu_si256(at.cast(), rounded);
+            } else {
+                _mm256_mask_storeu_epi16(at.cast(), first(n), rounded);
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, at: *mut u8, a: __m512, n: usize) {
+        op!(_mm512_mask_cvtusepi32_storeu_epi8(
+            at.cast(),
+            first(n),
+            _mm512_cvtps_epi32(a)
+        ));
+    }
+}
