@@ -146,6 +146,11 @@ impl SentenceEncoder {
         self.pooling
     }
 
+    /// The projection after pooling, if there is one.
+    pub fn projection(&self) -> Option<&Dense> {
+        self.dense.as_ref()
+    }
+
     /// Whether vectors have length one.
     pub fn normalizes(&self) -> bool {
         self.normalize
@@ -224,6 +229,11 @@ impl SentenceEncoder {
 }
 
 impl Dense {
+    /// Whether its activation is the hyperbolic tangent; else it has none.
+    pub fn has_tanh(&self) -> bool {
+        self.tanh
+    }
+
     fn json(&self) -> Value {
         let activation = if self.tanh {
             "torch.nn.modules.activation.Tanh"

@@ -2,48 +2,37 @@
 
 use std::ops::Range;
 
-use encoder::{Batch, Device, ModelFiles, Pass, SentenceEncoder};
+use encoder::{Device, ModelFiles, Pooling, SentenceEncoder};
+use kernels::{Activation, Precision};
 use rayon::ThreadPool;
 use serde::Deserialize;
 use text::Tokenizer;
 
-use crate::open::{check_batch_tokens, check_vocabulary, open_tokenizer, tokenize};
+use crate::engine::{Engine, Tokens, Weights};
+use crate::head::{Dense, pool};
+use crate::open::{check_vocabulary, open_tokenizer, tokenize};
 use crate::prompts::Prompts;
-use crate::{Embed, InferError, Role, plan_batches, threads};
+use crate::{Embed, InferError, Role, Settings, threads};
 
 /// Texts that are tokenized before the first of them is embedded.
 const ROUND_TEXTS: usize = 1024;
 
-/// How a model is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EmbedderSettings {
-    /// Threads that the model uses, and no more; 1 to 1024. On the CPU a thread per physical core is fastest.
-    pub threads: usize,
-    /// Tokens that go through the model together, padding included; at least 1. More need more memory; on the
-    /// CPU, a few thousand are as fast as any.
-    pub batch_tokens_max: usize,
-}
-
-impl EmbedderSettings {
-    /// The usual batches on this many threads.
-    pub fn new(threads: usize) -> Self {
-        Self {
-            threads,
-            batch_tokens_max: 4096,
-        }
-    }
-}
-
 /// A sentence-transformers model on the CPU.
 pub struct Embedder {
-    model: SentenceEncoder,
+    engine: Engine,
+    pooling: Pooling,
+    projection: Option<Dense>,
     tokenizer: Tokenizer,
     prompts: Prompts,
     pool: ThreadPool,
     name: String,
     fingerprint: String,
+    /// Components of the hidden states, and of a vector.
+    width: usize,
+    dimension: usize,
+    /// Tokens that the model reads, and how many of them are left for a text.
+    longest: usize,
     tokens_max: usize,
-    batch_tokens_max: usize,
 }
 
 impl Embedder {
@@ -54,9 +43,8 @@ impl Embedder {
     /// # Errors
     /// [`InferError::Open`] names the model and what is wrong with which file; [`InferError::Setting`] a setting
     /// out of range.
-    pub fn open(files: &ModelFiles, settings: &EmbedderSettings) -> Result<Self, InferError> {
+    pub fn open(files: &ModelFiles, settings: &Settings) -> Result<Self, InferError> {
         let pool = threads::pool(settings.threads)?;
-        check_batch_tokens(settings.batch_tokens_max)?;
         let name = files.describe();
         let refuse = |reason: String| InferError::Open {
             model: name.clone(),
@@ -81,11 +69,24 @@ impl Embedder {
                 "{longest} tokens leave no room for text beside the prompt"
             )));
         }
+        let weights = Weights::new(model.vars());
+        let config = model.bert().config();
+        let engine = Engine::new(&weights, "", config, settings.precision).map_err(refuse)?;
+        let projection = model.projection().map(|dense| {
+            Ok(Dense {
+                linear: weights.linear("2_Dense.linear", Precision::F32)?,
+                activation: dense.has_tanh().then_some(Activation::Tanh),
+            })
+        });
         Ok(Self {
             fingerprint: fingerprint.to_string(),
+            width: config.hidden_size,
+            dimension: model.dimension(),
+            longest: model.max_seq_length(),
+            pooling: model.pooling(),
+            projection: projection.transpose().map_err(refuse)?,
             tokens_max,
-            batch_tokens_max: settings.batch_tokens_max,
-            model,
+            engine,
             tokenizer,
             prompts,
             pool,
@@ -94,48 +95,51 @@ impl Embedder {
     }
 
     fn embed_round(&self, texts: &[&str], prompt: &str) -> Result<Vec<Vec<f32>>, InferError> {
-        let mut rows = self.tokenize(texts, prompt)?;
-        let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
-        let mut vectors = vec![Vec::new(); rows.len()];
-        for batch in plan_batches(&lengths, self.batch_tokens_max) {
-            let batch_rows: Vec<Vec<u32>> = batch.iter().map(|&at| std::mem::take(&mut rows[at])).collect();
-            let found = self.forward(&batch_rows).map_err(|error| InferError::Run {
-                model: self.name.clone(),
-                reason: error.to_string(),
-            })?;
-            for (at, vector) in batch.into_iter().zip(found) {
-                vectors[at] = vector;
+        let texts = self.tokenize(texts, prompt)?;
+        let finish = |states: &[f32]| {
+            let pooled = pool(self.pooling, states, self.width);
+            match &self.projection {
+                Some(dense) => dense.apply(self.engine.set(), &pooled),
+                None => pooled,
             }
-        }
+        };
+        let vectors = self.engine.run(&texts, &self.pool, finish);
+        let mut vectors = vectors.map_err(|reason| InferError::Run {
+            model: self.name.clone(),
+            reason,
+        })?;
         for (at, vector) in vectors.iter_mut().enumerate() {
             self.normalize(at, vector)?;
         }
         Ok(vectors)
     }
 
-    /// Token ids of each text, with special tokens.
-    fn tokenize(&self, texts: &[&str], prompt: &str) -> Result<Vec<Vec<u32>>, InferError> {
+    /// Tokens of each text, with special ones.
+    fn tokenize(&self, texts: &[&str], prompt: &str) -> Result<Vec<Tokens>, InferError> {
         let prompted: Vec<String>;
         let mut wanted = texts.to_vec();
         if !prompt.is_empty() {
             prompted = texts.iter().map(|text| format!("{prompt}{text}")).collect();
             wanted = prompted.iter().map(String::as_str).collect();
         }
-        let encodings = self.tokenizer.encode_batch(&wanted, self.model.max_seq_length());
-        let rows = encodings
-            .map_err(tokenize)?
-            .into_iter()
-            .map(|encoding| encoding.ids);
+        let encode = || self.tokenizer.encode_batch(&wanted, self.longest);
+        // One text is not worth waking a thread for.
+        let encodings = if texts.len() == 1 {
+            encode()
+        } else {
+            self.pool.install(encode)
+        };
         // Without special tokens an empty text would have no token at all, and the model needs one.
         let unknown = self.tokenizer.special().unknown;
-        Ok(rows
-            .map(|ids| if ids.is_empty() { vec![unknown] } else { ids })
-            .collect())
-    }
-
-    fn forward(&self, rows: &[Vec<u32>]) -> encoder::Result<Vec<Vec<f32>>> {
-        let batch = Batch::new(rows, None, self.tokenizer.special().pad, &Device::Cpu)?;
-        Ok(self.model.forward(&batch, &mut Pass::infer())?.to_vec2()?)
+        let tokens = encodings.map_err(tokenize)?.into_iter().map(|encoding| Tokens {
+            ids: if encoding.ids.is_empty() {
+                vec![unknown]
+            } else {
+                encoding.ids
+            },
+            types: Vec::new(),
+        });
+        Ok(tokens.collect())
     }
 
     /// Gives the vector unit length, whether or not the model does so.
@@ -156,13 +160,13 @@ impl Embed for Embedder {
         let prompt = self.prompts.of(role);
         let mut vectors = Vec::with_capacity(texts.len());
         for round in texts.chunks(ROUND_TEXTS) {
-            vectors.extend(self.pool.install(|| self.embed_round(round, prompt))?);
+            vectors.extend(self.embed_round(round, prompt)?);
         }
         Ok(vectors)
     }
 
     fn dimension(&self) -> usize {
-        self.model.dimension()
+        self.dimension
     }
 
     fn fingerprint(&self) -> &str {

@@ -3,21 +3,24 @@
 //! [`Embed`] and [`Rerank`] are the contracts that the query pipeline, the indexer and the server know. Neither
 //! shows a tensor, a device or a model's architecture. [`Embedder`] and [`Reranker`] fulfil them with a model
 //! folder; [`Scheduler`] stands before any [`Embed`] and puts requests that come at the same time into one batch.
-//! Which texts share a batch is decided by pure functions ([`plan_batches`]).
+//! Models run unpadded over `kernels`, in the [`Precision`] of their [`Settings`].
 
-mod batch;
 mod contract;
 mod embedder;
+mod engine;
 mod error;
+mod head;
 mod open;
 mod prompts;
 mod reranker;
 mod scheduler;
+mod settings;
 mod threads;
 
-pub use batch::plan_batches;
 pub use contract::{Embed, Rerank, Role};
-pub use embedder::{Embedder, EmbedderSettings};
+pub use embedder::Embedder;
 pub use error::InferError;
-pub use reranker::{Reranker, RerankerSettings};
+pub use kernels::{InstructionSet, Precision};
+pub use reranker::Reranker;
 pub use scheduler::{Answer, Scheduler, SchedulerSettings, Waiting};
+pub use settings::Settings;

@@ -26,17 +26,6 @@ pub(crate) fn check_vocabulary(tokenizer: &Tokenizer, embeddings: usize) -> Resu
     ))
 }
 
-pub(crate) fn check_batch_tokens(batch_tokens_max: usize) -> Result<(), InferError> {
-    if batch_tokens_max > 0 {
-        return Ok(());
-    }
-    Err(InferError::Setting {
-        field: "batch_tokens_max",
-        value: batch_tokens_max,
-        accepted: "at least 1".to_owned(),
-    })
-}
-
 pub(crate) fn tokenize(error: text::Error) -> InferError {
     InferError::Tokenize {
         reason: error.to_string(),

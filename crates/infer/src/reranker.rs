@@ -1,42 +1,28 @@
 //! A cross-encoder from a model folder (Nogueira and Cho 2019, <https://arxiv.org/abs/1901.04085>).
 
-use encoder::{Batch, Config, Device, ModelFiles, PairScorer, Pass};
+use encoder::{Config, Device, ModelFiles, PairScorer, Pooling};
+use kernels::{Activation, Precision};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use serde::Deserialize;
-use text::{Encoding, Tokenizer};
+use text::Tokenizer;
 
-use crate::open::{check_batch_tokens, check_vocabulary, open_tokenizer, tokenize};
-use crate::{InferError, Rerank, plan_batches, threads};
-
-/// How a cross-encoder is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RerankerSettings {
-    /// Threads that the model uses, and no more; 1 to 1024.
-    pub threads: usize,
-    /// Tokens that go through the model together, padding included; at least 1.
-    pub batch_tokens_max: usize,
-}
-
-impl RerankerSettings {
-    /// The usual batches on this many threads.
-    pub fn new(threads: usize) -> Self {
-        Self {
-            threads,
-            batch_tokens_max: 4096,
-        }
-    }
-}
+use crate::engine::{Engine, Tokens, Weights};
+use crate::head::{Dense, pool};
+use crate::open::{check_vocabulary, open_tokenizer, tokenize};
+use crate::{InferError, Rerank, Settings, threads};
 
 /// A sequence classification model with one label, on the CPU.
 pub struct Reranker {
-    model: PairScorer,
+    engine: Engine,
+    /// Pooler and classifier, one after the other on the first token.
+    head: [Dense; 2],
+    width: usize,
     tokenizer: Tokenizer,
     pool: ThreadPool,
     name: String,
     fingerprint: String,
     tokens_max: usize,
-    batch_tokens_max: usize,
     has_sigmoid: bool,
 }
 
@@ -48,9 +34,8 @@ impl Reranker {
     /// # Errors
     /// [`InferError::Open`] names the model and what is wrong with which file, also when it has more labels than
     /// one or another activation; [`InferError::Setting`] a setting out of range.
-    pub fn open(files: &ModelFiles, settings: &RerankerSettings) -> Result<Self, InferError> {
+    pub fn open(files: &ModelFiles, settings: &Settings) -> Result<Self, InferError> {
         let pool = threads::pool(settings.threads)?;
-        check_batch_tokens(settings.batch_tokens_max)?;
         let name = files.describe();
         let refuse = |reason: String| InferError::Open {
             model: name.clone(),
@@ -72,12 +57,21 @@ impl Reranker {
             .fingerprint()
             .map_err(|e| refuse(e.to_string()))?
             .to_string();
+        let weights = Weights::new(model.vars());
+        let dense = |name: &str, activation| {
+            let linear = weights.linear(name, Precision::F32);
+            linear.map(|linear| Dense { linear, activation }).map_err(refuse)
+        };
         Ok(Self {
+            engine: Engine::new(&weights, "bert.", config, settings.precision).map_err(refuse)?,
+            head: [
+                dense("bert.pooler.dense", Some(Activation::Tanh))?,
+                dense("classifier", None)?,
+            ],
+            width: config.hidden_size,
             fingerprint,
             tokens_max,
-            batch_tokens_max: settings.batch_tokens_max,
             has_sigmoid,
-            model,
             tokenizer,
             pool,
             name,
@@ -85,32 +79,26 @@ impl Reranker {
     }
 
     fn score_all(&self, query: &str, passages: &[&str]) -> Result<Vec<f32>, InferError> {
-        let encode = |passage: &&str| self.tokenizer.encode_pair(query, passage, self.tokens_max);
-        let pairs: Result<Vec<Encoding>, _> = passages.par_iter().map(encode).collect();
-        let mut pairs = pairs.map_err(tokenize)?;
-        let lengths: Vec<usize> = pairs.iter().map(Encoding::len).collect();
-        let mut scores = vec![0.0; pairs.len()];
-        for batch in plan_batches(&lengths, self.batch_tokens_max) {
-            let taken: Vec<Encoding> = batch.iter().map(|&at| std::mem::take(&mut pairs[at])).collect();
-            let logits = self.forward(taken).map_err(|error| InferError::Run {
-                model: self.name.clone(),
-                reason: error.to_string(),
-            })?;
-            for (at, logit) in batch.into_iter().zip(logits) {
-                scores[at] = self.activate(at, logit)?;
-            }
-        }
-        Ok(scores)
-    }
-
-    /// One logit for each pair.
-    fn forward(&self, pairs: Vec<Encoding>) -> encoder::Result<Vec<f32>> {
-        let split = pairs.into_iter().map(|pair| (pair.ids, pair.type_ids));
-        let (ids, types): (Vec<_>, Vec<_>) = split.unzip();
-        let pad = self.tokenizer.special().pad;
-        let batch = Batch::new(&ids, Some(&types), pad, &Device::Cpu)?;
-        let logits = self.model.forward(&batch, &mut Pass::infer())?;
-        Ok(logits.flatten_all()?.to_vec1()?)
+        let encode = |passage: &&str| {
+            let pair = self.tokenizer.encode_pair(query, passage, self.tokens_max)?;
+            Ok(Tokens {
+                ids: pair.ids,
+                types: pair.type_ids,
+            })
+        };
+        let pairs: Result<Vec<Tokens>, _> = self.pool.install(|| passages.par_iter().map(encode).collect());
+        let [pooler, classifier] = &self.head;
+        let finish = |states: &[f32]| {
+            let pooled = pooler.apply(self.engine.set(), &pool(Pooling::Cls, states, self.width));
+            classifier.apply(self.engine.set(), &pooled)
+        };
+        let logits = self.engine.run(&pairs.map_err(tokenize)?, &self.pool, finish);
+        let logits = logits.map_err(|reason| InferError::Run {
+            model: self.name.clone(),
+            reason,
+        })?;
+        let logits = logits.into_iter().flatten().enumerate();
+        logits.map(|(at, logit)| self.activate(at, logit)).collect()
     }
 
     fn activate(&self, text: usize, logit: f32) -> Result<f32, InferError> {
@@ -131,7 +119,7 @@ impl Reranker {
 
 impl Rerank for Reranker {
     fn score(&self, query: &str, passages: &[&str]) -> Result<Vec<f32>, InferError> {
-        self.pool.install(|| self.score_all(query, passages))
+        self.score_all(query, passages)
     }
 
     fn fingerprint(&self) -> &str {

@@ -11,7 +11,6 @@ use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::batch::plan_next;
 use crate::{Embed, InferError, Role};
 
 /// Takes the vectors of one request, or why there are none. It is called on the scheduler's thread, so it should
@@ -229,6 +228,16 @@ impl Queue {
     }
 }
 
+/// How many of the waiting requests, of these sizes in tokens, the next batch takes from the front: as many as
+/// fit, at least one.
+fn plan_next(waiting: impl Iterator<Item = usize>, batch_tokens_max: usize) -> usize {
+    let sums = waiting.scan(0usize, |sum, tokens| {
+        *sum = sum.saturating_add(tokens);
+        Some(*sum)
+    });
+    sums.take_while(|&sum| sum <= batch_tokens_max).count().max(1)
+}
+
 /// Embeds the requests of a batch, one call for each role, and answers all of them.
 fn run(model: &dyn Embed, batch: Vec<Request>) {
     let (queries, passages): (Vec<_>, Vec<_>) = batch.into_iter().partition(|one| one.role == Role::Query);
@@ -304,5 +313,19 @@ impl Embed for Scheduler {
 
     fn count_tokens(&self, text: &str) -> Result<usize, InferError> {
         self.model.count_tokens(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plan_next;
+
+    #[test]
+    fn the_next_batch_takes_what_fits_from_the_front() {
+        let next = |sizes: &[usize]| plan_next(sizes.iter().copied(), 10);
+        assert_eq!(next(&[4, 4, 4]), 2);
+        assert_eq!(next(&[5, 5]), 2);
+        assert_eq!(next(&[11, 1]), 1);
+        assert_eq!(next(&[4, 7, 1]), 1, "nobody overtakes");
     }
 }

@@ -7,9 +7,8 @@ use crate::InferError;
 /// Most threads that one model may run on.
 const THREADS_MAX: usize = 1024;
 
-/// A pool of exactly `threads`. Tokenizer, matrix products and all other operations of a model that run inside
-/// [`ThreadPool::install`] use these threads and no others. A matrix product is cut into at most as many pieces as
-/// the machine has physical cores, or `RAYON_NUM_THREADS` says, so threads beyond that help the rest only.
+/// A pool of exactly `threads`. Tokenizer and layers that run inside [`ThreadPool::install`] use these threads and
+/// no others.
 pub(crate) fn pool(threads: usize) -> Result<ThreadPool, InferError> {
     let refuse = |accepted| InferError::Setting {
         field: "threads",

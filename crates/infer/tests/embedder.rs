@@ -6,23 +6,20 @@ mod support;
 use std::path::Path;
 
 use encoder::ModelFiles;
-use infer::{Embed, Embedder, EmbedderSettings, InferError, Role};
+use infer::{Embed, Embedder, InferError, Precision, Role, Settings};
 use support::{DIMENSION, LONGEST};
 
-fn open_with(folder: &Path, threads: usize, batch_tokens_max: usize) -> Result<Embedder, InferError> {
-    let settings = EmbedderSettings {
-        threads,
-        batch_tokens_max,
-    };
+fn open_with(folder: &Path, threads: usize, precision: Precision) -> Result<Embedder, InferError> {
+    let settings = Settings { threads, precision };
     Embedder::open(&ModelFiles::folder(folder).unwrap(), &settings)
 }
 
 fn open(folder: &Path) -> Embedder {
-    open_with(folder, 1, 256).unwrap()
+    open_with(folder, 1, Precision::F32).unwrap()
 }
 
 fn refusal(folder: &Path) -> String {
-    match open_with(folder, 1, 256) {
+    match open_with(folder, 1, Precision::F32) {
         Err(InferError::Open { model, reason }) => {
             assert!(
                 model.contains(folder.file_name().unwrap().to_str().unwrap()),
@@ -55,21 +52,27 @@ fn a_vector_depends_on_its_text_alone() {
     let folder = support::model();
     let texts = texts();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let model = open(folder.path());
-    let alone: Vec<Vec<f32>> = texts
-        .iter()
-        .map(|text| model.embed(&[text], Role::Passage).unwrap().remove(0))
-        .collect();
-    assert!(
-        farthest(&alone[0], &alone[3]) > 1e-3,
-        "different texts have different vectors"
-    );
-    for (threads, batch_tokens_max) in [(1, 1), (1, 64), (2, 256), (2, 100_000)] {
-        let model = open_with(folder.path(), threads, batch_tokens_max).unwrap();
-        let together = model.embed(&texts, Role::Passage).unwrap();
-        assert_eq!(together.len(), texts.len());
-        for ((a, b), text) in alone.iter().zip(&together).zip(&texts) {
-            assert!(farthest(a, b) < 1e-5, "{text:?} in batches of {batch_tokens_max}");
+    for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+        let model = open_with(folder.path(), 1, precision).unwrap();
+        let alone: Vec<Vec<f32>> = texts
+            .iter()
+            .map(|text| model.embed(&[text], Role::Passage).unwrap().remove(0))
+            .collect();
+        assert!(
+            farthest(&alone[0], &alone[3]) > 1e-3,
+            "different texts have different vectors"
+        );
+        let backwards: Vec<&str> = texts.iter().rev().copied().collect();
+        for threads in [1, 2, 3] {
+            let model = open_with(folder.path(), threads, precision).unwrap();
+            assert_eq!(
+                model.embed(&texts, Role::Passage).unwrap(),
+                alone,
+                "{precision}, bit for bit"
+            );
+            let mut together = model.embed(&backwards, Role::Passage).unwrap();
+            together.reverse();
+            assert_eq!(together, alone, "{precision}, in another order");
         }
     }
 }
@@ -171,7 +174,7 @@ fn a_folder_that_is_no_model_is_refused_by_name() {
     assert!(refusal(folder.path()).contains("tokenizer.json"));
     std::fs::remove_file(file("tokenizer.json")).unwrap();
     assert!(
-        open_with(folder.path(), 1, 256).is_ok(),
+        open_with(folder.path(), 1, Precision::F32).is_ok(),
         "vocab.txt takes its place"
     );
 
@@ -189,11 +192,9 @@ fn a_folder_that_is_no_model_is_refused_by_name() {
 #[test]
 fn settings_out_of_range_are_refused() {
     let folder = support::model();
-    for (threads, batch_tokens_max, named) in [(0, 1, "threads"), (1, 0, "batch_tokens_max")] {
-        match open_with(folder.path(), threads, batch_tokens_max) {
-            Err(InferError::Setting { field, value: 0, .. }) => assert_eq!(field, named),
-            Err(other) => panic!("{other}"),
-            Ok(_) => panic!("opened"),
-        }
+    match open_with(folder.path(), 0, Precision::F32) {
+        Err(InferError::Setting { field, value: 0, .. }) => assert_eq!(field, "threads"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("opened"),
     }
 }

@@ -1,0 +1,143 @@
+//! What models give here, against the same models through the differentiable operations of `encoder`.
+#![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
+
+mod support;
+
+use encoder::{
+    Activation, Batch, Config, DType, Device, ModelFiles, PairScorer, Parameters, Pass, Pooling,
+    SentenceEncoder,
+};
+use infer::{Embed, Embedder, Precision, Rerank, Reranker, Role, Settings};
+use text::Tokenizer;
+
+const PRECISIONS: [(Precision, f32); 3] = [
+    (Precision::F32, 1.0 - 1e-6),
+    (Precision::Bf16, 0.999),
+    (Precision::Int8, 0.99),
+];
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+fn texts() -> Vec<String> {
+    [0, 1, 2, 5, 17, 30, 46, 47, 90]
+        .map(|words| {
+            let words = (0..words).map(|at| ["rome", "nero", "sang", "fire", "days"][at * at % 5]);
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .to_vec()
+}
+
+/// Sizes that are no multiples of a vector, every pooling, activation and direction of attention.
+fn shapes(tokenizer: &Tokenizer) -> Vec<(Config, Pooling, Option<usize>)> {
+    let config = |hidden, heads, intermediate, hidden_act, is_decoder| Config {
+        vocab_size: tokenizer.vocabulary_size(),
+        hidden_size: hidden,
+        num_hidden_layers: 3,
+        num_attention_heads: heads,
+        intermediate_size: intermediate,
+        max_position_embeddings: 64,
+        initializer_range: 0.15,
+        hidden_act,
+        is_decoder,
+        ..Config::tiny()
+    };
+    vec![
+        (config(32, 4, 64, Activation::Gelu, false), Pooling::Mean, None),
+        (
+            config(36, 4, 75, Activation::GeluTanh, false),
+            Pooling::Cls,
+            Some(20),
+        ),
+        (config(72, 2, 130, Activation::Relu, true), Pooling::Max, Some(48)),
+        (config(128, 2, 200, Activation::Gelu, true), Pooling::Mean, None),
+    ]
+}
+
+#[test]
+fn vectors_are_those_of_the_encoder() {
+    let folder = support::model();
+    let tokenizer = Tokenizer::from_files(|name| std::fs::read(folder.path().join(name)).ok()).unwrap();
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for (at, (config, pooling, dense)) in shapes(&tokenizer).into_iter().enumerate() {
+        let params = Parameters::fresh(at as u64, &Device::Cpu);
+        let model = SentenceEncoder::fresh(&params, &config, pooling, dense, true).unwrap();
+        model.save(folder.path(), DType::F32, support::LONGEST).unwrap();
+        tokenizer.save(folder.path(), support::LONGEST).unwrap();
+        let encoded = tokenizer.encode_batch(&texts, support::LONGEST).unwrap();
+        let ids: Vec<Vec<u32>> = encoded.into_iter().map(|encoding| encoding.ids).collect();
+        let batch = Batch::new(&ids, None, tokenizer.special().pad, &Device::Cpu).unwrap();
+        let expected = model.forward(&batch, &mut Pass::infer()).unwrap();
+        let expected = expected.to_vec2::<f32>().unwrap();
+        let files = ModelFiles::folder(folder.path()).unwrap();
+        for (precision, least) in PRECISIONS {
+            let embedder = Embedder::open(
+                &files,
+                &Settings {
+                    threads: 2,
+                    precision,
+                },
+            )
+            .unwrap();
+            let found = embedder.embed(&texts, Role::Passage).unwrap();
+            for (text, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let cosine = cosine(found, expected);
+                assert!(
+                    cosine >= least,
+                    "model {at}, text {text}, {precision}: cosine {cosine}"
+                );
+                if precision == Precision::F32 {
+                    let off = found
+                        .iter()
+                        .zip(expected)
+                        .map(|(a, b)| (a - b).abs())
+                        .fold(0.0, f32::max);
+                    assert!(off < 1e-5, "model {at}, text {text}: {off}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn scores_are_those_of_the_encoder() {
+    let folder = support::pair_model(1);
+    let files = ModelFiles::folder(folder.path()).unwrap();
+    let tokenizer = Tokenizer::from_files(|name| std::fs::read(folder.path().join(name)).ok()).unwrap();
+    let model = PairScorer::open(&files, &Device::Cpu).unwrap();
+    let texts = texts();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let pairs = texts.iter().map(|text| {
+        let pair = tokenizer.encode_pair("who sang", text, support::LONGEST).unwrap();
+        (pair.ids, pair.type_ids)
+    });
+    let (ids, types): (Vec<_>, Vec<_>) = pairs.unzip();
+    let batch = Batch::new(&ids, Some(&types), tokenizer.special().pad, &Device::Cpu).unwrap();
+    let logits = model.forward(&batch, &mut Pass::infer()).unwrap();
+    let logits: Vec<f32> = logits.flatten_all().unwrap().to_vec1().unwrap();
+    for (precision, bound) in [
+        (Precision::F32, 1e-5),
+        (Precision::Bf16, 0.03),
+        (Precision::Int8, 0.1),
+    ] {
+        let reranker = Reranker::open(
+            &files,
+            &Settings {
+                threads: 2,
+                precision,
+            },
+        )
+        .unwrap();
+        let scores = reranker.score("who sang", &texts).unwrap();
+        for (score, logit) in scores.iter().zip(&logits) {
+            let expected = 1.0 / (1.0 + (-logit).exp());
+            assert!(
+                (score - expected).abs() < bound,
+                "{precision}: {score} for {expected}"
+            );
+        }
+    }
+}
