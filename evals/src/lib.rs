@@ -6,6 +6,7 @@
 //! without its p-value, a report never without the hashes of what it was made from.
 
 mod bar;
+mod bench;
 mod collection;
 mod commands;
 mod digest;
@@ -19,4 +20,5 @@ mod retrieval;
 mod run_file;
 mod store;
 
+pub use bench::{BenchCommand, bench};
 pub use commands::{EvalCommand, run};

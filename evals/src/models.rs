@@ -1,7 +1,7 @@
 //! The models of an evaluation, by the names under which a report remembers them.
 
 use anyhow::{Context, Result};
-use infer::{Embed, Embedder, Rerank, Reranker, Settings};
+use infer::{Embed, Embedder, ModelSettings, Rerank, Reranker};
 
 use crate::report::ModelPart;
 
@@ -20,13 +20,13 @@ impl Models {
                 "the model {model:?}; accepted: bundled, or a folder in the layout of sentence-transformers"
             )
         })?;
-        let embedder = Embedder::open(&files, &Settings::new(threads))?;
+        let embedder = Embedder::open(&files, &ModelSettings::new(threads))?;
         let open = |name: &str| -> Result<(Reranker, String)> {
             let files = bundled::open(name).with_context(|| {
                 format!("the reranker {name:?}; accepted: a folder in the layout of CrossEncoder")
             })?;
             Ok((
-                Reranker::open(&files, &Settings::new(threads))?,
+                Reranker::open(&files, &ModelSettings::new(threads))?,
                 remembered(name),
             ))
         };

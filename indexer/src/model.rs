@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use index::Index;
-use infer::{Embedder, Settings};
+use infer::{Embedder, ModelSettings};
 
 /// Opens a bi-encoder by name: `bundled`, or a folder.
 ///
@@ -12,7 +12,7 @@ pub fn open_embedder(name: &str, threads: usize) -> anyhow::Result<Embedder> {
     let files = bundled::open(name).with_context(|| {
         format!("cannot open the model {name:?}; --model takes a folder in the Hugging Face layout, or \"bundled\"")
     })?;
-    Ok(Embedder::open(&files, &Settings::new(threads))?)
+    Ok(Embedder::open(&files, &ModelSettings::new(threads))?)
 }
 
 /// The name under which an index remembers its model: of a folder the absolute path.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use corpus::Filter;
-use infer::{Embed, Rerank, Reranker, Settings};
+use infer::{Embed, ModelSettings, Rerank, Reranker};
 use launch::Exit;
 use search::{Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher};
 
@@ -173,7 +173,7 @@ impl SearchArgs {
 
 fn open_reranker(name: &str, threads: usize) -> anyhow::Result<Reranker> {
     let files = bundled::open(name).with_context(|| format!("cannot open the cross-encoder {name:?}"))?;
-    Ok(Reranker::open(&files, &Settings::new(threads))?)
+    Ok(Reranker::open(&files, &ModelSettings::new(threads))?)
 }
 
 #[cfg(test)]

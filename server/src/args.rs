@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use index::{Index, Settings};
-use infer::{Embed, Embedder, Reranker, Settings};
+use infer::{Embed, Embedder, ModelSettings, Reranker};
 use search::ingest::IngestSettings;
 
 use crate::{App, Limits, NamedReranker, Parts, Stop, serve};
@@ -97,7 +97,7 @@ fn open(args: &ServeArgs) -> anyhow::Result<App> {
 
 fn embedder(model: &str, threads: usize) -> anyhow::Result<Arc<dyn Embed>> {
     let files = bundled::open(model).with_context(|| format!("cannot open the model {model}"))?;
-    Ok(Arc::new(Embedder::open(&files, &Settings::new(threads))?))
+    Ok(Arc::new(Embedder::open(&files, &ModelSettings::new(threads))?))
 }
 
 fn ingest_settings(settings: &Settings) -> IngestSettings {
@@ -118,7 +118,7 @@ fn short_name(model: &str) -> String {
 fn reranker(folder: &Path, threads: usize) -> anyhow::Result<NamedReranker> {
     let name = folder.to_string_lossy();
     let files = bundled::open(&name).with_context(|| format!("cannot open the reranker {name}"))?;
-    let model = Reranker::open(&files, &Settings::new(threads))?;
+    let model = Reranker::open(&files, &ModelSettings::new(threads))?;
     Ok(NamedReranker {
         name: short_name(&name),
         model: Arc::new(model),

@@ -35,6 +35,9 @@ enum Command {
     /// Measure how good and how fast searching is.
     #[command(subcommand)]
     Eval(evals::EvalCommand),
+    /// Time the parts on this machine.
+    #[command(subcommand)]
+    Bench(evals::BenchCommand),
     /// Train vocabularies and encoders.
     #[command(subcommand)]
     Train(training::TrainCommand),
@@ -66,6 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Inspect(args) => indexer::inspect(&args),
         Command::Verify(args) => indexer::verify(&args),
         Command::Eval(command) => evals::run(&command, show_progress, screen),
+        Command::Bench(command) => evals::bench(&command, screen),
         Command::Train(command) => training::run(command, screen).map(|()| Exit::Success),
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use encoder::{Device, ModelFiles, Pooling, SentenceEncoder};
-use kernels::{Activation, Precision};
+use kernels::{Activation, InstructionSet, Precision};
 use rayon::ThreadPool;
 use serde::Deserialize;
 use text::Tokenizer;
@@ -12,7 +12,7 @@ use crate::engine::{Engine, Tokens, Weights};
 use crate::head::{Dense, pool};
 use crate::open::{check_vocabulary, open_tokenizer, tokenize};
 use crate::prompts::Prompts;
-use crate::{Embed, InferError, Role, Settings, threads};
+use crate::{Embed, InferError, ModelSettings, Role, threads};
 
 /// Texts that are tokenized before the first of them is embedded.
 const ROUND_TEXTS: usize = 1024;
@@ -43,7 +43,7 @@ impl Embedder {
     /// # Errors
     /// [`InferError::Open`] names the model and what is wrong with which file; [`InferError::Setting`] a setting
     /// out of range.
-    pub fn open(files: &ModelFiles, settings: &Settings) -> Result<Self, InferError> {
+    pub fn open(files: &ModelFiles, settings: &ModelSettings) -> Result<Self, InferError> {
         let pool = threads::pool(settings.threads)?;
         let name = files.describe();
         let refuse = |reason: String| InferError::Open {
@@ -92,6 +92,16 @@ impl Embedder {
             pool,
             name,
         })
+    }
+
+    /// The instructions that its arithmetic runs on.
+    pub fn instruction_set(&self) -> InstructionSet {
+        self.engine.set()
+    }
+
+    /// Multiplications and additions in the layers for a text of so many tokens, special ones included.
+    pub fn operations(&self, tokens: usize) -> u64 {
+        self.engine.operations(tokens)
     }
 
     fn embed_round(&self, texts: &[&str], prompt: &str) -> Result<Vec<Vec<f32>>, InferError> {

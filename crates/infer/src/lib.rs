@@ -3,7 +3,7 @@
 //! [`Embed`] and [`Rerank`] are the contracts that the query pipeline, the indexer and the server know. Neither
 //! shows a tensor, a device or a model's architecture. [`Embedder`] and [`Reranker`] fulfil them with a model
 //! folder; [`Scheduler`] stands before any [`Embed`] and puts requests that come at the same time into one batch.
-//! Models run unpadded over `kernels`, in the [`Precision`] of their [`Settings`].
+//! Models run unpadded over `kernels`, in the [`Precision`] of their [`ModelSettings`].
 
 mod contract;
 mod embedder;
@@ -20,7 +20,7 @@ mod threads;
 pub use contract::{Embed, Rerank, Role};
 pub use embedder::Embedder;
 pub use error::InferError;
-pub use kernels::{InstructionSet, Precision};
+pub use kernels::{InstructionSet, Precision, burst};
 pub use reranker::Reranker;
 pub use scheduler::{Answer, Scheduler, SchedulerSettings, Waiting};
-pub use settings::Settings;
+pub use settings::ModelSettings;

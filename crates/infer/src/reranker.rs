@@ -10,7 +10,7 @@ use text::Tokenizer;
 use crate::engine::{Engine, Tokens, Weights};
 use crate::head::{Dense, pool};
 use crate::open::{check_vocabulary, open_tokenizer, tokenize};
-use crate::{InferError, Rerank, Settings, threads};
+use crate::{InferError, ModelSettings, Rerank, threads};
 
 /// A sequence classification model with one label, on the CPU.
 pub struct Reranker {
@@ -34,7 +34,7 @@ impl Reranker {
     /// # Errors
     /// [`InferError::Open`] names the model and what is wrong with which file, also when it has more labels than
     /// one or another activation; [`InferError::Setting`] a setting out of range.
-    pub fn open(files: &ModelFiles, settings: &Settings) -> Result<Self, InferError> {
+    pub fn open(files: &ModelFiles, settings: &ModelSettings) -> Result<Self, InferError> {
         let pool = threads::pool(settings.threads)?;
         let name = files.describe();
         let refuse = |reason: String| InferError::Open {

@@ -6,11 +6,11 @@ mod support;
 use std::path::Path;
 
 use encoder::ModelFiles;
-use infer::{Embed, Embedder, InferError, Precision, Role, Settings};
+use infer::{Embed, Embedder, InferError, ModelSettings, Precision, Role};
 use support::{DIMENSION, LONGEST};
 
 fn open_with(folder: &Path, threads: usize, precision: Precision) -> Result<Embedder, InferError> {
-    let settings = Settings { threads, precision };
+    let settings = ModelSettings { threads, precision };
     Embedder::open(&ModelFiles::folder(folder).unwrap(), &settings)
 }
 

@@ -7,7 +7,7 @@ use encoder::{
     Activation, Batch, Config, DType, Device, ModelFiles, PairScorer, Parameters, Pass, Pooling,
     SentenceEncoder,
 };
-use infer::{Embed, Embedder, Precision, Rerank, Reranker, Role, Settings};
+use infer::{Embed, Embedder, ModelSettings, Precision, Rerank, Reranker, Role};
 use text::Tokenizer;
 
 const PRECISIONS: [(Precision, f32); 3] = [
@@ -76,7 +76,7 @@ fn vectors_are_those_of_the_encoder() {
         for (precision, least) in PRECISIONS {
             let embedder = Embedder::open(
                 &files,
-                &Settings {
+                &ModelSettings {
                     threads: 2,
                     precision,
                 },
@@ -125,7 +125,7 @@ fn scores_are_those_of_the_encoder() {
     ] {
         let reranker = Reranker::open(
             &files,
-            &Settings {
+            &ModelSettings {
                 threads: 2,
                 precision,
             },

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stderr, reason = "says why a test did not run")]
 
 use encoder::ModelFiles;
-use infer::{Embed, Embedder, Role, Settings};
+use infer::{Embed, Embedder, ModelSettings, Role};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ fn vectors_equal_the_reference_alone_and_together() {
         return;
     };
     let files = ModelFiles::folder(folder).unwrap();
-    let model = Embedder::open(&files, &Settings::new(2)).unwrap();
+    let model = Embedder::open(&files, &ModelSettings::new(2)).unwrap();
     assert_eq!((model.dimension(), model.tokens_max()), (384, 256));
     let cases: Vec<Case> = serde_json::from_str(include_str!("golden/minilm.json")).unwrap();
     let texts: Vec<&str> = cases.iter().map(|case| case.text.as_str()).collect();

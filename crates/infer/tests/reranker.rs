@@ -6,11 +6,11 @@ mod support;
 use std::path::Path;
 
 use encoder::ModelFiles;
-use infer::{InferError, Rerank, Reranker, Settings};
+use infer::{InferError, ModelSettings, Rerank, Reranker};
 use serde_json::{Value, json};
 
 fn open_with(folder: &Path, threads: usize) -> Result<Reranker, InferError> {
-    Reranker::open(&ModelFiles::folder(folder).unwrap(), &Settings::new(threads))
+    Reranker::open(&ModelFiles::folder(folder).unwrap(), &ModelSettings::new(threads))
 }
 
 fn open(folder: &Path) -> Reranker {

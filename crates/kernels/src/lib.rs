@@ -19,6 +19,7 @@ mod lanes;
 mod linear;
 mod norm;
 mod normalize;
+mod peak;
 mod rows;
 pub mod scalar;
 mod simd;
@@ -36,6 +37,7 @@ pub use functions::Activation;
 pub use linear::{Linear, Target};
 pub use norm::LayerNorm;
 pub use normalize::normalize;
+pub use peak::burst;
 pub use rows::{Precision, Rows};
 pub use simd::InstructionSet;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corpus::TitleUse;
 use index::{Index, Settings};
-use infer::{Embed, Embedder, InferError, Rerank, Role, Settings};
+use infer::{Embed, Embedder, InferError, ModelSettings, Rerank, Role};
 use search::ingest::IngestSettings;
 use serde_json::Value;
 use server::{App, Limits, Parts, Stop, serve};
@@ -18,7 +18,7 @@ use ureq::http::{Method, Request, header};
 /// The bundled model, opened once.
 pub(crate) static MODEL: LazyLock<Arc<dyn Embed>> = LazyLock::new(|| {
     let files = bundled::encoder();
-    Arc::new(Embedder::open(&files, &Settings::new(1)).unwrap())
+    Arc::new(Embedder::open(&files, &ModelSettings::new(1)).unwrap())
 });
 
 /// A server that runs until it is dropped.

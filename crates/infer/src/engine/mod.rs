@@ -104,6 +104,24 @@ impl Engine {
         self.set
     }
 
+    /// Multiplications and additions in the layers, for a text of so many tokens.
+    pub(crate) fn operations(&self, tokens: usize) -> u64 {
+        let products = |layer: &Layer| {
+            let linears = [
+                &layer.query_key_value,
+                &layer.attended,
+                &layer.intermediate,
+                &layer.output,
+            ];
+            let linear: usize = linears
+                .iter()
+                .map(|linear| linear.inputs() * linear.outputs())
+                .sum();
+            linear + 2 * tokens * self.hidden
+        };
+        2 * (tokens * self.layers.iter().map(products).sum::<usize>()) as u64
+    }
+
     /// What `finish` makes of the hidden states (tokens, hidden) of each text, in the order of the texts. It runs
     /// on the threads of `pool`, or on this thread when there is only one group of texts.
     ///

@@ -1,0 +1,27 @@
+//! `cloze bench ...`: how fast the parts are on this machine.
+
+mod encoder;
+mod machine;
+
+use std::io::Write;
+
+use anyhow::Result;
+use clap::Subcommand;
+use launch::Exit;
+
+/// What can be timed.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Embed passages and single queries; report rates, latencies and the share of the machine's peak.
+    Encoder(encoder::EncoderOptions),
+}
+
+/// Runs a benchmark and prints its figures on `screen`.
+///
+/// # Errors
+/// Whatever went wrong, with the file or setting it is about.
+pub fn bench(command: &BenchCommand, screen: &mut dyn Write) -> Result<Exit> {
+    match command {
+        BenchCommand::Encoder(options) => encoder::run(options, screen),
+    }
+}
