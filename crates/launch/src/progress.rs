@@ -53,6 +53,23 @@ impl Progress {
         self.bar.set_message(format!("{done} {}, {rate:.0}/s", self.unit));
     }
 
+    /// The work begins at `position` of the total, because the rest was done before.
+    pub fn begin_at(&self, position: u64) {
+        self.bar.set_position(position);
+        self.bar.reset_eta();
+    }
+
+    /// The work is at `position` of the total; `message` stands where [`Progress::set`] has what is finished.
+    pub fn tell(&self, position: u64, message: String) {
+        self.bar.set_position(position);
+        self.bar.set_message(message);
+    }
+
+    /// Whether nobody sees it: standard error is not a terminal, or nothing is to be shown.
+    pub fn is_hidden(&self) -> bool {
+        self.bar.is_hidden()
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
@@ -77,5 +94,12 @@ mod tests {
         progress.set(5, 7);
         assert_eq!(progress.bar.position(), 5);
         assert!(progress.bar.message().starts_with("7 passages, "));
+        progress.begin_at(6);
+        progress.tell(8, "loss 1".into());
+        assert_eq!(
+            (progress.bar.position(), progress.bar.message().as_str()),
+            (8, "loss 1")
+        );
+        assert!(Progress::hidden().is_hidden());
     }
 }

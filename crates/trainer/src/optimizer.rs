@@ -25,6 +25,14 @@ pub struct Settings {
     pub weight_decay: f64,
     /// Gradients whose global norm is above this are scaled down to it; 0 switches it off.
     pub clip_norm: f64,
+    /// Batches whose mean gradient makes one step, at least 1; the memory is that of one batch. Left out of what
+    /// names a run when it is 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: u64,
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
 
 impl Default for Settings {
@@ -36,6 +44,7 @@ impl Default for Settings {
             epsilon: 1e-8,
             weight_decay: 0.01,
             clip_norm: 1.0,
+            accumulate: 1,
         }
     }
 }
@@ -102,11 +111,7 @@ impl AdamW {
             .iter()
             .map(|slot| store.remove(&slot.var).map(|grad| grad.contiguous()).transpose())
             .collect::<candle_core::Result<Vec<_>>>()?;
-        let norms = tensors
-            .iter()
-            .map(|grad| grad.as_ref().map_or(Ok(0.0), square_sum).map(f64::sqrt))
-            .collect::<Result<_>>()?;
-        Ok(Gradients { tensors, norms })
+        Gradients::measured(tensors)
     }
 
     /// One step with gradients already taken; `step` counts from 1.
@@ -154,6 +159,27 @@ impl AdamW {
 }
 
 impl Gradients {
+    fn measured(tensors: Vec<Option<Tensor>>) -> Result<Self> {
+        let norms = tensors
+            .iter()
+            .map(|grad| grad.as_ref().map_or(Ok(0.0), square_sum).map(f64::sqrt))
+            .collect::<Result<_>>()?;
+        Ok(Self { tensors, norms })
+    }
+
+    /// The sum of the gradients of two batches, for the same variables.
+    ///
+    /// # Errors
+    /// When the tensor library refuses.
+    pub fn plus(self, other: Self) -> Result<Self> {
+        let sum = |pair: (Option<Tensor>, Option<Tensor>)| match pair {
+            (Some(one), Some(other)) => (one + other).map(Some),
+            (one, other) => Ok(one.or(other)),
+        };
+        let pairs = self.tensors.into_iter().zip(other.tensors);
+        Self::measured(pairs.map(sum).collect::<candle_core::Result<_>>()?)
+    }
+
     /// The norm of all gradients as one vector.
     pub fn norm(&self) -> f64 {
         self.norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt()

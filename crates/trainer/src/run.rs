@@ -20,11 +20,12 @@ pub trait Task {
     /// Every trainable variable, sorted by name.
     fn variables(&self) -> Vec<(String, Var)>;
 
-    /// The loss of a step, which decides by itself, from its seed and the step alone, what is in the batch.
+    /// The loss of a batch. The task decides by itself, from its seed and the number alone, what is in it. A step
+    /// takes one batch, or as many as `accumulate` says.
     ///
     /// # Errors
     /// When the model refuses the batch.
-    fn loss(&self, step: u64) -> Result<TaskLoss>;
+    fn loss(&self, batch: u64) -> Result<TaskLoss>;
 
     /// Writes the model as a folder that others can open.
     ///
@@ -33,7 +34,7 @@ pub trait Task {
     fn save(&self, folder: &Path) -> Result<()>;
 }
 
-/// The loss of one step.
+/// The loss of one batch.
 pub struct TaskLoss {
     /// What is minimized, a scalar.
     pub loss: Tensor,
@@ -114,13 +115,21 @@ impl<'a> Run<'a> {
     /// Prepares a run: from its last checkpoint if there is one and `resume` is set, else from the start.
     ///
     /// # Errors
-    /// When there are checkpoints and `resume` is not set, or they belong to another recipe, or are damaged.
+    /// When there are checkpoints and `resume` is not set, or they belong to another recipe, or are damaged; when
+    /// `accumulate` is 0.
     pub fn new(
         task: &'a dyn Task,
         plan: Plan,
         clock: &'a dyn Fn() -> Duration,
         resume: bool,
     ) -> Result<Self> {
+        if plan.optimizer.accumulate == 0 {
+            return Err(Error::Setting {
+                field: "optimizer.accumulate",
+                value: "0".into(),
+                accepted: "1 or more batches for one step".into(),
+            });
+        }
         std::fs::create_dir_all(&plan.out).map_err(io(&plan.out))?;
         let adam = AdamW::new(task.variables(), plan.optimizer)?;
         let found = checkpoint::latest(&plan.out)?;
@@ -197,32 +206,47 @@ impl<'a> Run<'a> {
 
     /// One step.
     fn advance(&mut self) -> Result<Done> {
-        let rate = self.plan.optimizer.learning_rate * self.plan.schedule.factor(self.progress());
-        let TaskLoss {
-            loss,
-            parts,
-            tokens,
-            batch,
-        } = self.task.loss(self.step)?;
-        let value = loss.to_scalar::<f32>()?;
-        if !value.is_finite() {
-            return Err(Error::LossNotFinite {
-                step: self.step,
-                loss: value,
+        let count = self.plan.optimizer.accumulate;
+        let mut done = Done {
+            rate: self.plan.optimizer.learning_rate * self.plan.schedule.factor(self.progress()),
+            ..Done::default()
+        };
+        let mut sum: Option<Gradients> = None;
+        let mut batches = Vec::new();
+        for number in self.step * count..(self.step + 1) * count {
+            let TaskLoss {
+                loss,
+                parts,
+                tokens,
                 batch,
+            } = self.task.loss(number)?;
+            self.check_loss(&loss, &batch)?;
+            done.add(&loss, parts, tokens, count)?;
+            // The mean over the batches, as if they were one.
+            let share = if count == 1 { loss } else { (loss / count as f64)? };
+            let gradients = self.adam.gradients(&mut share.backward()?)?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(gradients)?,
+                None => gradients,
             });
+            batches.push(batch);
         }
-        let gradients = self.adam.gradients(&mut loss.backward()?)?;
-        self.guard(&gradients, &batch)?;
-        self.step += 1;
-        self.adam.step(&gradients, self.step, rate)?;
-        Ok(Done {
-            loss: value,
-            parts,
-            tokens,
-            rate,
-            norm: gradients.norm(),
-        })
+        if let Some(gradients) = sum {
+            self.guard(&gradients, &batches.join(" and of "))?;
+            self.step += 1;
+            self.adam.step(&gradients, self.step, done.rate)?;
+            done.norm = gradients.norm();
+        }
+        Ok(done)
+    }
+
+    fn check_loss(&self, loss: &Tensor, batch: &str) -> Result<()> {
+        let loss = loss.to_scalar::<f32>()?;
+        if loss.is_finite() {
+            return Ok(());
+        }
+        let (step, batch) = (self.step, batch.to_owned());
+        Err(Error::LossNotFinite { step, loss, batch })
     }
 
     /// Stops a run that cannot learn.
@@ -276,13 +300,32 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What one step did.
+/// What one step did: means of its batches, and their tokens together.
+#[derive(Default)]
 struct Done {
     loss: f32,
-    parts: Vec<(&'static str, f32)>,
+    parts: HashMap<&'static str, f32>,
     tokens: usize,
     rate: f64,
     norm: f64,
+}
+
+impl Done {
+    /// Takes in one batch of `count`.
+    fn add(
+        &mut self,
+        loss: &Tensor,
+        parts: Vec<(&'static str, f32)>,
+        tokens: usize,
+        count: u64,
+    ) -> Result<()> {
+        self.loss += loss.to_scalar::<f32>()? / count as f32;
+        for (name, value) in parts {
+            *self.parts.entry(name).or_default() += value / count as f32;
+        }
+        self.tokens += tokens;
+        Ok(())
+    }
 }
 
 /// Sums since the last report.
@@ -306,7 +349,7 @@ impl Window {
     }
 
     fn add(&mut self, done: &Done) {
-        for &(name, value) in &done.parts {
+        for (&name, value) in &done.parts {
             *self.parts.entry(name).or_default() += value;
         }
         self.steps += 1;

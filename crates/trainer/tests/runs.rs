@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use candle_core::{Device, Tensor, Var};
 use text::Tokenizer;
-use text::vocabulary::{Settings, train_wordpiece};
+use trainer::optimizer::AdamW;
 use trainer::recipe::{self, MlmRecipe, SentenceRecipe};
 use trainer::{MlmTask, Outcome, Plan, Run, SentenceTask, Task, TaskLoss};
 
@@ -67,12 +67,6 @@ fn positive(n: usize) -> String {
 /// A folder with 12 positives of two queries each, teacher vectors and texts; and their tokenizer.
 fn prepare(folder: &Path) -> Result<Tokenizer, Box<dyn Error>> {
     let texts: Vec<String> = (0..12).map(positive).collect();
-    let settings = Settings {
-        size: 150,
-        alphabet_max: 40,
-        ..Settings::default()
-    };
-    let tokenizer = train_wordpiece(texts.clone().into_iter(), settings)?;
     let mut lines = String::new();
     for (n, text) in texts.iter().enumerate() {
         for query in [format!("what is number {n}"), format!("search {n}")] {
@@ -87,7 +81,18 @@ fn prepare(folder: &Path) -> Result<Tokenizer, Box<dyn Error>> {
         let lengths = vectors.sqr()?.sum_keepdim(1)?.sqrt()?;
         vectors.broadcast_div(&lengths)?.write_npy(folder.join(name))?;
     }
-    Ok(tokenizer)
+    tokenizer()
+}
+
+/// A fixed vocabulary, because the numbers of a trained one are not always the same.
+fn tokenizer() -> Result<Tokenizer, Box<dyn Error>> {
+    let special = "[PAD] [UNK] [CLS] [SEP] [MASK] . , 0 1 2 3 4 5 6 7 8 9";
+    let endings = "##0 ##1 ##2 ##3 ##4 ##5 ##6 ##7 ##8 ##9 ##s ##es ##ed ##ing";
+    let words = "the a of is it here what number told and index search merge segment query passage token";
+    let lines = [special, endings, words].join(" ").replace(' ', "\n");
+    Ok(Tokenizer::from_files(|name| {
+        (name == "vocab.txt").then_some(&lines)
+    })?)
 }
 
 fn sentence_recipe(folder: &Path) -> Result<SentenceRecipe, trainer::Error> {
@@ -207,8 +212,11 @@ fn resuming_gives_the_same_numbers() -> Checked {
 fn both_tasks_learn() -> Checked {
     let folder = tempfile::tempdir()?;
     let (sentence, mlm) = (sentence(folder.path())?, mlm(folder.path())?);
-    let tasks: [(&str, &dyn Task); 2] = [("sentence", &sentence), ("mlm", &mlm)];
-    for (name, task) in tasks {
+    // With the share of the loss that may be left. The runs are the same each time, and leave .737 and .706; the
+    // room above is for processors that round otherwise.
+    let tasks: [(&str, &dyn Task, f32); 2] = [("sentence", &sentence, 0.76), ("mlm", &mlm, 0.73)];
+    let mut lefts = Vec::new();
+    for (name, task, most) in tasks {
         // Steps far apart from those that are trained on; a mean over several, because batches differ.
         let mean = || -> Result<f32, Box<dyn Error>> {
             let losses = (1000..1020).map(|step| Ok(task.loss(step)?.loss.to_scalar::<f32>()?));
@@ -216,11 +224,12 @@ fn both_tasks_learn() -> Checked {
         };
         let before = mean()?;
         let mut plan = plan(&folder.path().join(name))?;
-        plan.schedule.steps = 150;
+        plan.schedule.steps = 500;
         finish(task, plan, false)?;
         let after = mean()?;
-        assert!(after < 0.9 * before, "{name}: {before} to {after}");
+        lefts.push((name, before, after, after / before, most));
     }
+    assert!(lefts.iter().all(|left| left.3 < left.4), "{lefts:?}");
     Ok(())
 }
 
@@ -300,6 +309,79 @@ fn teacher_vectors_of_another_shape_are_refused() -> Checked {
         .map(|e| e.to_string())
         .unwrap_or_default();
     assert!(error.contains("expected (24, 7), found (24, 6)"), "{error}");
+    Ok(())
+}
+
+/// A task whose batches are two of another task's at a time.
+struct Twice<'a>(&'a dyn Task);
+
+impl Task for Twice<'_> {
+    fn variables(&self) -> Vec<(String, Var)> {
+        self.0.variables()
+    }
+
+    fn loss(&self, batch: u64) -> trainer::Result<TaskLoss> {
+        let (one, other) = (self.0.loss(2 * batch)?, self.0.loss(2 * batch + 1)?);
+        Ok(TaskLoss {
+            loss: ((one.loss + other.loss)? * 0.5)?,
+            ..one
+        })
+    }
+
+    fn save(&self, _folder: &Path) -> trainer::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn accumulating_two_batches_is_a_step_on_their_mean() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let task = mlm(folder.path())?;
+    let mut plan = plan(&folder.path().join("accumulated"))?;
+    plan.schedule.steps = 1;
+    plan.optimizer.clip_norm = 0.0;
+
+    // The gradient itself.
+    let adam = AdamW::new(task.variables(), plan.optimizer)?;
+    let of = |task: &dyn Task, batch, share: f64| -> Result<_, trainer::Error> {
+        adam.gradients(&mut (task.loss(batch)?.loss * share)?.backward()?)
+    };
+    let sum = of(&task, 0, 0.5)?.plus(of(&task, 1, 0.5)?)?;
+    let whole = of(&Twice(&task), 0, 1.0)?;
+    for (sum, whole) in sum.norms().iter().zip(whole.norms()) {
+        assert!((sum - whole).abs() <= 1e-5 * whole, "{sum} and {whole}");
+    }
+
+    // A step of a run, and what it reports.
+    let before = numbers(&task)?;
+    let mut norms = Vec::new();
+    let mut after = Vec::new();
+    let twice = mlm(folder.path())?;
+    for (accumulate, task, name) in [(2, &task as &dyn Task, "a"), (1, &Twice(&twice), "b")] {
+        assert_eq!(numbers(task)?, before);
+        let mut plan = plan.clone();
+        plan.optimizer.accumulate = accumulate;
+        plan.out = folder.path().join(name);
+        Run::new(task, plan, &no_time, false)?.finish(|report| norms.push(report.gradient_norm))?;
+        after.push(task.variables());
+    }
+    assert!((norms[0] - norms[1]).abs() < 1e-5 * norms[1], "{norms:?}");
+    assert_ne!(numbers(&task)?, before);
+    for ((name, one), (_, other)) in after[0].iter().zip(&after[1]) {
+        let apart = (one.as_tensor() - other.as_tensor())?
+            .sqr()?
+            .sum_all()?
+            .to_scalar::<f32>()?
+            .sqrt();
+        let size = other.sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt();
+        assert!(apart <= 1e-3 * size + 1e-4, "{name}: {apart} of {size}");
+    }
+    plan.optimizer.accumulate = 0;
+    let refused = finish(&task, plan, false)
+        .err()
+        .map(|e| e.to_string())
+        .unwrap_or_default();
+    assert!(refused.contains("optimizer.accumulate is 0"), "{refused}");
     Ok(())
 }
 
