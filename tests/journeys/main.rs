@@ -6,3 +6,4 @@ mod fixture;
 mod formats;
 mod indexing;
 mod searching;
+mod training;

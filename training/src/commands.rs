@@ -2,14 +2,15 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use encoder::{Device, ModelFiles, SentenceEncoder};
 use text::{Tokenizer, vocabulary};
-use trainer::recipe::{self, MlmRecipe, SentenceRecipe};
-use trainer::{MlmTask, Plan, Report, Run, SentenceTask, Task, initial, teach, texts};
+use trainer::{initial, teach, texts};
+
+use crate::follow::{FromRecipe, train_mlm, train_sentence};
+use crate::gather::{PairsArgs, gather_pairs};
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -20,6 +21,8 @@ pub enum TrainCommand {
     Mlm(FromRecipe),
     /// Train a sentence encoder on pairs, with or without a teacher.
     Sentence(FromRecipe),
+    /// Make a file of pairs out of documents, pairs and questions.
+    Pairs(PairsArgs),
     /// Compute a teacher's vectors of the texts of a pairs file.
     Teach(Teach),
     /// Make first token vectors for a vocabulary out of a teacher.
@@ -50,22 +53,6 @@ pub struct Vocab {
     /// Longest input of the models to come, kept in the tokenizer's files.
     #[arg(long, default_value_t = 512)]
     max_tokens: usize,
-}
-
-/// Options of the commands that follow a recipe.
-#[derive(Debug, Args)]
-pub struct FromRecipe {
-    /// The recipe, a TOML file; see training/recipes.
-    recipe: PathBuf,
-    /// Change a setting of the recipe: a.b=value.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Go on from the last checkpoint.
-    #[arg(long)]
-    resume: bool,
-    /// Say what would be done, and stop.
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Options of `teach`.
@@ -99,15 +86,17 @@ pub struct TeachTokens {
     out: PathBuf,
 }
 
-/// Runs a command and tells on `screen` what it does.
+/// Runs a command and tells on `screen` what it does; with `show_progress` also how far it is, on a terminal as a
+/// bar.
 ///
 /// # Errors
 /// Whatever went wrong, with the file or setting it is about.
-pub fn run(command: TrainCommand, screen: &mut dyn Write) -> Result<()> {
+pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
     match command {
         TrainCommand::Vocab(options) => train_vocabulary(&options, screen),
-        TrainCommand::Mlm(options) => train_mlm(&options, screen),
-        TrainCommand::Sentence(options) => train_sentence(&options, screen),
+        TrainCommand::Mlm(options) => train_mlm(&options, show_progress, screen),
+        TrainCommand::Sentence(options) => train_sentence(&options, show_progress, screen),
+        TrainCommand::Pairs(options) => gather_pairs(&options, screen),
         TrainCommand::Teach(options) => compute_teacher(&options, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
     }
@@ -143,118 +132,6 @@ fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {
         fit.tokens_per_word(),
         100.0 * fit.unknown_rate()
     )?;
-    Ok(())
-}
-
-fn train_mlm(options: &FromRecipe, screen: &mut dyn Write) -> Result<()> {
-    let recipe: MlmRecipe = recipe::read(&options.recipe, &options.set)?;
-    let plan = Plan {
-        optimizer: recipe.optimizer,
-        schedule: recipe.schedule,
-        saving: recipe.saving.clone(),
-        out: recipe.out.clone(),
-        recipe: serde_json::to_string(&recipe)?,
-    };
-    let task = MlmTask::new(recipe.clone(), open_tokenizer(&recipe.tokenizer)?)?;
-    let (tokens, epoch) = (task.tokens(), task.steps_per_epoch());
-    writeln!(screen, "{tokens} tokens of text, {epoch} steps an epoch")?;
-    train(&task, plan, options, screen)
-}
-
-fn train_sentence(options: &FromRecipe, screen: &mut dyn Write) -> Result<()> {
-    let recipe: SentenceRecipe = recipe::read(&options.recipe, &options.set)?;
-    let plan = Plan {
-        optimizer: recipe.optimizer,
-        schedule: recipe.schedule,
-        saving: recipe.saving.clone(),
-        out: recipe.out.clone(),
-        recipe: serde_json::to_string(&recipe)?,
-    };
-    let task = SentenceTask::new(recipe.clone(), open_tokenizer(&recipe.tokenizer)?)?;
-    let (positives, queries) = task.counts();
-    let epoch = task.steps_per_epoch();
-    writeln!(
-        screen,
-        "{queries} queries of {positives} positives, {epoch} steps an epoch"
-    )?;
-    train(&task, plan, options, screen)
-}
-
-fn train(task: &dyn Task, plan: Plan, options: &FromRecipe, screen: &mut dyn Write) -> Result<()> {
-    if options.dry_run {
-        return dry_run(task, &plan, screen);
-    }
-    let start = Instant::now();
-    let clock = move || start.elapsed();
-    let out = plan.out.clone();
-    let run = Run::new(task, plan, &clock, options.resume)?;
-    writeln!(
-        screen,
-        "{} parameters, from step {}",
-        run.parameters(),
-        run.step()
-    )?;
-    let mut broken = None;
-    let outcome = run.finish(|report| {
-        if let Err(error) = tell(report, screen) {
-            broken.get_or_insert(error);
-        }
-    })?;
-    if let Some(error) = broken {
-        return Err(error).context("writing the progress");
-    }
-    let minutes = outcome.seconds / 60.0;
-    writeln!(
-        screen,
-        "{} steps in {minutes:.1} min, model in {}",
-        outcome.steps,
-        out.display()
-    )?;
-    Ok(())
-}
-
-fn tell(report: &Report, screen: &mut dyn Write) -> std::io::Result<()> {
-    let mut parts: Vec<String> = report
-        .parts
-        .iter()
-        .map(|(name, value)| format!("{name} {value:.4}"))
-        .collect();
-    parts.sort();
-    let left = report.seconds * (1.0 - report.progress) / report.progress.max(1e-9) / 60.0;
-    writeln!(
-        screen,
-        "step {:>6} {:>5.1} % {} lr {:.2e} norm {:.2} {:.0} tokens/s, {left:.0} min left",
-        report.step,
-        100.0 * report.progress,
-        parts.join(" "),
-        report.learning_rate,
-        report.gradient_norm,
-        report.tokens_per_second,
-    )
-}
-
-/// Says what a run would take, from the time of a few forward passes and the usual threefold of it for a step.
-fn dry_run(task: &dyn Task, plan: &Plan, screen: &mut dyn Write) -> Result<()> {
-    const STEPS: u64 = 3;
-    let variables = task.variables();
-    let parameters: usize = variables.iter().map(|(_, var)| var.elem_count()).sum();
-    let start = Instant::now();
-    let mut tokens = 0;
-    for step in 0..STEPS {
-        tokens += task.loss(step)?.tokens;
-    }
-    let tokens = tokens as u64 / STEPS;
-    let steps = plan.schedule.steps;
-    let full = Duration::from_secs_f64(3.0 * start.elapsed().as_secs_f64() / STEPS as f64 * steps as f64);
-    let minutes = full.as_secs_f64() / 60.0;
-    let minutes = plan.schedule.minutes.map_or(minutes, |limit| limit.min(minutes));
-    writeln!(screen, "{parameters} parameters in {} variables", variables.len())?;
-    writeln!(
-        screen,
-        "{steps} steps of about {tokens} tokens: {} tokens",
-        steps * tokens
-    )?;
-    writeln!(screen, "about {minutes:.0} min")?;
     Ok(())
 }
 
@@ -294,7 +171,7 @@ fn open_sentence(folder: &Path) -> Result<(SentenceEncoder, Tokenizer)> {
     ))
 }
 
-fn open_tokenizer(folder: &Path) -> Result<Tokenizer> {
+pub(crate) fn open_tokenizer(folder: &Path) -> Result<Tokenizer> {
     Tokenizer::from_files(|name| std::fs::read(folder.join(name)).ok())
         .with_context(|| format!("opening the tokenizer in {}", folder.display()))
 }

@@ -1,5 +1,7 @@
 //! The commands that train: vocabularies, masked language models, sentence encoders, and what a teacher knows.
 
 mod commands;
+mod follow;
+mod gather;
 
 pub use commands::{TrainCommand, run};

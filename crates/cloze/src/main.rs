@@ -70,7 +70,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Verify(args) => indexer::verify(&args),
         Command::Eval(command) => evals::run(&command, show_progress, screen),
         Command::Bench(command) => evals::bench(&command, screen),
-        Command::Train(command) => training::run(command, screen).map(|()| Exit::Success),
+        Command::Train(command) => training::run(command, show_progress, screen).map(|()| Exit::Success),
     }
 }
 

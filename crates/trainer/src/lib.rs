@@ -6,6 +6,7 @@
 
 pub mod checkpoint;
 mod error;
+pub mod gather;
 pub mod initial;
 pub mod loss;
 mod mlm;

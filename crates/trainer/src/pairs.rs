@@ -7,7 +7,7 @@ use rand::seq::SliceRandom as _;
 use serde::Deserialize;
 use text::Tokenizer;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::random;
 use crate::recipe::SentenceData;
 use crate::texts;
@@ -26,16 +26,7 @@ pub struct Pair {
 /// # Errors
 /// When the file cannot be read or a line is damaged; the error names the line.
 pub fn read(path: &Path) -> Result<Vec<Pair>> {
-    texts::lines(path)?
-        .enumerate()
-        .map(|(at, line)| {
-            serde_json::from_str(&line?).map_err(|e| Error::Line {
-                path: path.to_owned(),
-                line: at + 1,
-                reason: e.to_string(),
-            })
-        })
-        .collect()
+    texts::records(path)?.collect()
 }
 
 /// A positive with all its queries, as token ids. `row` and the queries' rows are lines of the pairs file,

@@ -1,0 +1,107 @@
+//! From sources to pairs to a sentence encoder that an index takes.
+
+use crate::fixture::{Journey, lines};
+
+const RECIPE: &str = r#"
+seed = 1
+tokenizer = "vocabulary"
+out = "model"
+model = { hidden = 16, layers = 1, heads = 2, intermediate = 32, positions = 64 }
+data = { pairs = "pairs.jsonl", positives = 4, queries_per_positive = 2, query_tokens = 32, positive_tokens = 64 }
+loss = { contrastive = 1.0 }
+optimizer = { accumulate = 2 }
+schedule = { steps = 6 }
+saving = { log_steps = 2 }
+"#;
+
+fn document(number: usize) -> String {
+    let text = format!("The bridge number {number} of the old town stands on granite and clay. ").repeat(5);
+    let sections = serde_json::json!([{"heading": "Place", "paragraphs": [text]}]);
+    let title = format!("Bridge {number}");
+    serde_json::json!({"source": "guide", "title": title, "sections": sections}).to_string() + "\n"
+}
+
+#[test]
+fn documents_become_pairs_and_pairs_a_model_that_searches() {
+    let journey = Journey::new();
+    journey.put("documents.jsonl", (0..40).map(document).collect::<String>());
+    journey.put("recipe.toml", RECIPE);
+    let vocabulary = [
+        "--out",
+        "vocabulary",
+        "--size",
+        "200",
+        "--alphabet",
+        "60",
+        "--max-tokens",
+        "64",
+    ];
+    journey
+        .cloze(&[&["train", "vocab", "documents.jsonl"], &vocabulary[..]].concat())
+        .well();
+    let gather = [
+        "train",
+        "pairs",
+        "--documents",
+        "documents.jsonl",
+        "--max-per-source",
+        "24",
+    ];
+    let said = journey
+        .cloze(&[&gather[..], &["--out", "pairs.jsonl"]].concat())
+        .well();
+    assert!(
+        said.out.contains("queries of 24 positives in pairs.jsonl"),
+        "{said:?}"
+    );
+    let pairs = std::fs::read(journey.path("pairs.jsonl")).unwrap();
+    journey
+        .cloze(&[&gather[..], &["--out", "again.jsonl"]].concat())
+        .well();
+    assert_eq!(pairs, std::fs::read(journey.path("again.jsonl")).unwrap());
+
+    // Not a terminal: lines instead of a bar.
+    let said = journey.cloze(&["train", "sentence", "recipe.toml"]).well();
+    let steps = said.out.lines().filter(|line| line.contains("% step "));
+    assert_eq!(steps.count(), 3, "{said:?}");
+    assert!(said.out.contains("6 steps in") && said.err.is_empty(), "{said:?}");
+    let quiet = [
+        "train",
+        "sentence",
+        "recipe.toml",
+        "--quiet",
+        "--set",
+        "out=other",
+    ];
+    let said = journey.cloze(&quiet).well();
+    assert!(!said.out.contains("% step "), "{said:?}");
+
+    journey.put("in.jsonl", lines(&["granite bridge", "clay tower"]));
+    journey
+        .cloze(&["index", "in.jsonl", "--model", "model", "--chunk-tokens", "64"])
+        .well();
+    assert_eq!(journey.found(&["granite bridge", "--mode", "dense"]).len(), 2);
+}
+
+#[test]
+fn a_damaged_source_is_named() {
+    let journey = Journey::new();
+    journey.put("documents.jsonl", document(1) + "{\"title\": }\n");
+    let said = journey.cloze(&[
+        "train",
+        "pairs",
+        "--documents",
+        "documents.jsonl",
+        "--out",
+        "pairs.jsonl",
+    ]);
+    assert!(
+        said.code == 1 && said.err.contains("documents.jsonl, line 2: "),
+        "{said:?}"
+    );
+    let said = journey.cloze(&["train", "pairs", "--out", "pairs.jsonl"]);
+    assert!(
+        said.code == 1 && said.err.contains("at least one file"),
+        "{said:?}"
+    );
+}
