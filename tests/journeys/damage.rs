@@ -63,3 +63,77 @@ fn a_disk_that_takes_no_more_is_named_and_what_was_committed_stays() {
     journey.cloze(&["verify"]).well();
     journey.cloze(&["search", "granite"]).well();
 }
+
+/// A small disk in memory, taken away again.
+#[cfg(target_os = "linux")]
+struct Disk(std::path::PathBuf);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    /// Mounts it; says why when that is not possible.
+    fn mount(at: std::path::PathBuf, size: &str) -> Result<Self, String> {
+        std::fs::create_dir_all(&at).unwrap();
+        let options = format!("size={size}");
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(&at)
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Ok(Self(at)),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        let grown = std::process::Command::new("mount")
+            .args(["-o", &options])
+            .arg(&self.0)
+            .status();
+        assert!(grown.unwrap().success());
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[allow(clippy::print_stderr, reason = "a skipped test says why")]
+fn a_full_disk_is_named_and_what_was_committed_stays() {
+    let journey = Journey::new();
+    let disk = match Disk::mount(journey.path("index"), "2m") {
+        Ok(disk) => disk,
+        Err(reason) => return eprintln!("skipped: no file system of 2 MB could be mounted: {reason}"),
+    };
+    let texts: Vec<String> = (0..1500)
+        .map(|n| format!("granite bridge number {n} of the old town"))
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    journey.put("few.jsonl", lines(&texts[..100]));
+    journey.cloze(&["index", "few.jsonl"]).well();
+    journey.put("in.jsonl", lines(&texts));
+    let said = journey.cloze(&["index", "in.jsonl", "--commit-every", "200", "--json"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let place = said.err.contains("index/segments/") && said.err.contains("no space left on the device");
+    assert!(place, "{said:?}");
+    let kept = 100 + said.json()["documents_added"].as_u64().unwrap();
+    assert_eq!(journey.documents(), kept, "{said:?}");
+    assert!(kept < 1500);
+    journey.cloze(&["verify"]).well();
+    assert!(
+        journey
+            .found(&["granite bridge number 7"])
+            .contains(&"7".to_owned())
+    );
+    disk.grow("64m");
+    let summary = journey.cloze(&["index", "in.jsonl", "--json"]).well().json();
+    assert_eq!(summary["documents_unchanged"], kept);
+    assert_eq!(journey.documents(), 1500);
+    journey.cloze(&["verify"]).well();
+}
