@@ -8,11 +8,29 @@ use std::ops::Range;
 use crate::functions::exp;
 use crate::linear::{LINE, Line};
 use crate::rows::{Precision, Rows, encode_bf16};
-use crate::simd::{InstructionSet, Simd, Task};
+use crate::simd::{InstructionSet, Simd, Task, in_vectors};
 use crate::tile::{Arithmetic, Factor, Floats, Halves, ROWS_MAX, multiply, tile_rows, with_rows};
 
-/// Vectors of columns in a tile.
+/// Vectors of columns of a narrow panel. Registers for sums are few: a wide panel of twice as many, or twice as many
+/// rows, only fit where a machine has 32.
 const VECTORS: usize = 2;
+
+/// Queries that meet the keys together.
+const QUERIES: usize = 2 * ROWS_MAX;
+
+/// Columns of the panel of keys that begins at `column`.
+#[inline(always)]
+fn panel_columns<S: Simd>(tokens: usize, column: usize) -> usize {
+    let narrow = VECTORS * S::N;
+    let is_wide = S::N == 16 && tokens - column > narrow;
+    if is_wide { 2 * narrow } else { narrow }
+}
+
+/// Room for the scores of one query.
+#[inline(always)]
+fn score_stride<S: Simd>(tokens: usize) -> usize {
+    tokens.next_multiple_of(2 * VECTORS * S::N)
+}
 
 /// Memory for the keys, values and scores of one head, kept from call to call.
 #[derive(Debug, Default)]
@@ -138,24 +156,25 @@ impl Text<'_> {
     /// Keys in panels of some columns: in each, one unit of all its keys after the other.
     #[inline(always)]
     fn pack_keys<S: Simd>(&mut self, head: usize) {
-        let columns = VECTORS * S::N;
         let units = self.head_units();
         let mut keys = std::mem::take(&mut self.scratch.keys);
-        reserve(&mut keys, self.tokens.next_multiple_of(columns) * units);
+        reserve(&mut keys, score_stride::<S>(self.tokens) * units);
         let packed = units_of(&mut keys);
-        for token in 0..self.tokens {
-            let panel = &mut packed[token / columns * columns * units..][..columns * units];
-            let key = self.part(token, 1, head);
-            for (unit, &value) in key.iter().enumerate() {
-                panel[unit * columns + token % columns] = value;
+        let mut column = 0;
+        while column < self.tokens {
+            let columns = panel_columns::<S>(self.tokens, column);
+            let panel = &mut packed[column * units..][..columns * units];
+            let count = columns.min(self.tokens - column);
+            for at in 0..count {
+                for (unit, &value) in self.part(column + at, 1, head).iter().enumerate() {
+                    panel[unit * columns + at] = value;
+                }
             }
-        }
-        // The columns after the last key are read, so they must hold numbers.
-        for token in self.tokens..self.tokens.next_multiple_of(columns) {
-            let panel = &mut packed[token / columns * columns * units..][..columns * units];
-            for unit in 0..units {
-                panel[unit * columns + token % columns] = 0;
+            // The columns after the last key are read, so they must hold numbers.
+            for row in panel.chunks_exact_mut(columns) {
+                row[count..].fill(0);
             }
+            column += columns;
         }
         self.scratch.keys = keys;
     }
@@ -199,90 +218,108 @@ impl Text<'_> {
 
     #[inline(always)]
     fn attend<S: Simd, A: Arithmetic<S>>(&mut self, s: S, head: usize) {
-        let row = self.tokens.next_multiple_of(VECTORS * S::N);
-        reserve(&mut self.scratch.scores, ROWS_MAX * row);
-        reserve(&mut self.scratch.weights, ROWS_MAX * row);
-        let mut token = 0;
-        let mut tile = 0;
-        while token < self.tokens {
-            let count = tile_rows(self.tokens, tile);
-            with_rows!(count, ROWS => self.queries::<S, A, ROWS>(s, head, token));
-            token += count;
-            tile += 1;
+        let row = score_stride::<S>(self.tokens);
+        reserve(&mut self.scratch.scores, QUERIES * row);
+        reserve(&mut self.scratch.weights, QUERIES * row);
+        for token in (0..self.tokens).step_by(QUERIES) {
+            let count = QUERIES.min(self.tokens - token);
+            let mut inverse = [0.0; QUERIES];
+            let mut at = 0;
+            let mut tile = 0;
+            while at < count {
+                let rows = tile_rows(count, tile);
+                with_rows!(rows, ROWS => self.scores::<S, A, ROWS>(s, head, token, at));
+                at += rows;
+                tile += 1;
+            }
+            for (at, inverse) in inverse[..count].iter_mut().enumerate() {
+                *inverse = self.weigh(s, at, token + at);
+            }
+            if count == QUERIES && S::N == 16 {
+                self.mix::<S, A, QUERIES>(s, head, token, 0, &inverse);
+                continue;
+            }
+            let mut at = 0;
+            let mut tile = 0;
+            while at < count {
+                let rows = tile_rows(count, tile);
+                with_rows!(rows, ROWS => self.mix::<S, A, ROWS>(s, head, token, at, &inverse));
+                at += rows;
+                tile += 1;
+            }
         }
     }
 
-    /// Attention of `ROWS` queries.
+    /// Scores of `ROWS` queries from the `from`-th of those that begin at `token`.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "products over packed keys and values")]
-    fn queries<S: Simd, A: Arithmetic<S>, const ROWS: usize>(&mut self, s: S, head: usize, token: usize) {
-        let columns = VECTORS * S::N;
-        let row = self.tokens.next_multiple_of(columns);
+    #[allow(unsafe_code, reason = "products over packed keys")]
+    fn scores<S: Simd, A: Arithmetic<S>, const ROWS: usize>(
+        &mut self,
+        s: S,
+        head: usize,
+        token: usize,
+        from: usize,
+    ) {
+        let row = score_stride::<S>(self.tokens);
         let units = self.head_units();
         let queries = Factor {
-            at: self.part(token, 0, head).as_ptr(),
+            at: self.part(token + from, 0, head).as_ptr(),
             stride: self.qkv.stride(),
         };
-        let scores = self.scratch.scores.as_mut_ptr().cast::<f32>();
+        let scores = units_of(&mut self.scratch.scores)[from * row..]
+            .as_mut_ptr()
+            .cast::<f32>();
         let mut column = 0;
         while column < self.tokens {
-            // SAFETY: `ROWS` queries begin at `token`; the panel of keys from `column` on is full; a row of scores
-            // has room for whole panels.
+            let columns = panel_columns::<S>(self.tokens, column);
+            // SAFETY: `ROWS` queries begin at `token + from`; the panel of keys from `column` on is full; a row of
+            // scores has room for whole panels.
             unsafe {
                 let keys = Factor {
                     at: self.scratch.keys.as_ptr().cast::<u32>().add(column * units),
                     stride: columns,
                 };
-                let sums = multiply::<S, A, ROWS, VECTORS>(s, queries, keys, units);
-                for at in 0..ROWS {
-                    for vector in 0..VECTORS {
-                        let to = scores.add(at * row + column + vector * S::N);
-                        s.store_some(to, A::value(s, sums[at][vector], s.splat_unit(0)), S::N);
-                    }
+                if columns == VECTORS * S::N {
+                    let sums = multiply::<S, A, ROWS, VECTORS>(s, queries, keys, units);
+                    store::<S, A, ROWS, VECTORS>(s, &sums, scores.add(column), row);
+                } else {
+                    let sums = multiply::<S, A, ROWS, { 2 * VECTORS }>(s, queries, keys, units);
+                    store::<S, A, ROWS, { 2 * VECTORS }>(s, &sums, scores.add(column), row);
                 }
             }
             column += columns;
         }
-        let mut inverse = [0.0; ROWS];
-        for at in 0..ROWS {
-            inverse[at] = self.weigh(s, at, token + at);
-        }
-        self.mix::<S, A, ROWS>(s, head, token, &inverse);
     }
 
     /// Turns the scores of row `at` into weights that are not yet divided by their sum; returns one over the sum.
     #[inline(always)]
     #[allow(unsafe_code, reason = "vectors within a row of scores")]
     fn weigh<S: Simd>(&mut self, s: S, at: usize, token: usize) -> f32 {
-        let row = self.tokens.next_multiple_of(VECTORS * S::N);
+        let row = score_stride::<S>(self.tokens);
         let seen = if self.heads.causal { token + 1 } else { self.tokens };
         let scores = &mut units_of(&mut self.scratch.scores)[at * row..][..row];
         let start = scores.as_mut_ptr().cast::<f32>();
-        let whole = seen / S::N * S::N;
         let mut most = s.splat(f32::NEG_INFINITY);
-        let mut from = 0;
-        while from < whole {
+        let whole = seen / S::N * S::N;
+        in_vectors!(S, whole, |from, _n| {
             // SAFETY: whole vectors below `seen`, which is within the row.
             most = unsafe { s.max(most, s.load(start.add(from))) };
-            from += S::N;
-        }
+        });
         let mut largest = s.largest(most);
         for &score in &scores[whole..seen] {
             largest = largest.max(f32::from_bits(score));
         }
         let (shift, factor) = (s.splat(largest), s.splat(1.0 / (self.width as f32).sqrt()));
         let mut sum = s.splat(0.0);
-        let mut from = 0;
-        while from < seen {
-            let n = S::N.min(seen - from);
-            // SAFETY: `from + n` is at most `seen`. What is beyond is written as zero below, before it is read.
+        in_vectors!(S, seen, |from, n| {
+            // SAFETY: `from + n` is at most `seen`.
             unsafe {
                 let to = start.add(from);
-                s.store_some(to, exp(s, s.mul(s.sub(s.load_some(to, n), shift), factor)), n);
-                sum = s.add(sum, s.load_some(to, n));
+                let weight = exp(s, s.mul(s.sub(s.load_some(to, n), shift), factor));
+                s.store_some(to, weight, n);
+                sum = s.add(sum, s.first(weight, n));
             }
-            from += S::N;
-        }
+        });
         scores[seen..].fill(0);
         if self.qkv.precision() == Precision::Bf16 {
             let weights = &mut units_of(&mut self.scratch.weights)[at * row..][..self.tokens.div_ceil(2)];
@@ -296,26 +333,29 @@ impl Text<'_> {
         1.0 / s.sum(sum)
     }
 
-    /// The weighted means of the values.
+    /// The weighted means of the values, for `ROWS` queries from the `from`-th of those that begin at `token`.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "products over packed keys and values")]
+    #[allow(unsafe_code, reason = "products over packed values")]
     fn mix<S: Simd, A: Arithmetic<S>, const ROWS: usize>(
         &mut self,
         s: S,
         head: usize,
         token: usize,
-        inverse: &[f32; ROWS],
+        from: usize,
+        inverse: &[f32; QUERIES],
     ) {
         let columns = VECTORS * S::N;
         let is_bf16 = self.qkv.precision() == Precision::Bf16;
+        let scratch = &mut *self.scratch;
         let weights = if is_bf16 {
-            &self.scratch.weights
+            &mut scratch.weights
         } else {
-            &self.scratch.scores
+            &mut scratch.scores
         };
+        let row = score_stride::<S>(self.tokens);
         let weights = Factor {
-            at: weights.as_ptr().cast(),
-            stride: self.tokens.next_multiple_of(columns),
+            at: units_of(weights)[from * row..].as_ptr(),
+            stride: row,
         };
         let units = self.token_units();
         let mut column = 0;
@@ -329,18 +369,40 @@ impl Text<'_> {
                 };
                 let sums = multiply::<S, A, ROWS, VECTORS>(s, weights, values, units);
                 for at in 0..ROWS {
-                    let out = self.out[(token + at) * self.hidden + head * self.width..].as_mut_ptr();
+                    let out = (token + from + at) * self.hidden + head * self.width;
+                    let out = self.out[out..].as_mut_ptr();
                     for vector in 0..VECTORS {
-                        let from = column + vector * S::N;
-                        if from < self.width {
+                        let first = column + vector * S::N;
+                        if first < self.width {
                             let value = A::value(s, sums[at][vector], s.splat_unit(0));
-                            let value = s.mul(value, s.splat(inverse[at]));
-                            s.store_some(out.add(from), value, S::N.min(self.width - from));
+                            let value = s.mul(value, s.splat(inverse[from + at]));
+                            s.store_some(out.add(first), value, S::N.min(self.width - first));
                         }
                     }
                 }
             }
             column += columns;
+        }
+    }
+}
+
+/// Writes the sums of a tile to rows that are `stride` apart.
+///
+/// # Safety
+/// There is room for `ROWS` rows of `VECTORS` vectors.
+#[inline(always)]
+#[allow(unsafe_code, reason = "writes where the caller has room")]
+unsafe fn store<S: Simd, A: Arithmetic<S>, const ROWS: usize, const VECTORS: usize>(
+    s: S,
+    sums: &[[A::Sum; VECTORS]; ROWS],
+    to: *mut f32,
+    stride: usize,
+) {
+    for (at, sums) in sums.iter().enumerate() {
+        for (vector, &sum) in sums.iter().enumerate() {
+            let value = A::value(s, sum, s.splat_unit(0));
+            // SAFETY: the caller's promise.
+            unsafe { s.store_some(to.add(at * stride + vector * S::N), value, S::N) };
         }
     }
 }

@@ -295,51 +295,50 @@ impl Product<'_> {
             };
             multiply::<S, A, ROWS, VECTORS>(s, x, w, units)
         };
-        let mut at = 0;
-        while at < ROWS {
-            self.finish::<S, A, VECTORS>(s, row + at, column, &sums[at]);
-            at += 1;
+        let mut vector = 0;
+        while vector < VECTORS && column + vector * S::N < self.linear.outputs {
+            self.finish::<S, A, ROWS, VECTORS>(s, row, column + vector * S::N, vector, &sums);
+            vector += 1;
         }
     }
 
-    /// Scales, bias and activation of one row of a tile.
+    /// Scales, bias and activation of one vector of columns of a tile.
     #[inline(always)]
     #[allow(unsafe_code, reason = "the sizes were checked once for all tiles")]
-    fn finish<S: Simd, A: Arithmetic<S>, const VECTORS: usize>(
+    fn finish<S: Simd, A: Arithmetic<S>, const ROWS: usize, const VECTORS: usize>(
         &self,
         s: S,
         row: usize,
         column: usize,
-        sums: &[A::Sum; VECTORS],
+        vector: usize,
+        sums: &[[A::Sum; VECTORS]; ROWS],
     ) {
         let linear = self.linear;
         let is_exact = linear.precision == Precision::F32;
-        let mut vector = 0;
-        while vector < VECTORS {
-            let from = column + vector * S::N;
-            if from >= linear.outputs {
-                return;
+        let n = S::N.min(linear.outputs - column);
+        // SAFETY: bias, scales and sums are filled up to whole panels; the rows and the `n` columns are among those
+        // that `Out::of` checked.
+        unsafe {
+            let bias = s.load(linear.bias.as_ptr().add(column));
+            let (mut scales, mut weights) = (bias, s.splat_unit(0));
+            if linear.precision == Precision::Int8 {
+                scales = s.load(linear.scales.as_ptr().add(column));
+                weights = s.load_units(linear.sums.as_ptr().add(column).cast());
             }
-            // SAFETY: bias, scales and sums are filled up to whole panels; the row and the `n` columns are among
-            // those that `Out::of` checked.
-            unsafe {
-                let bias = s.load(linear.bias.as_ptr().add(from));
+            let mut at = 0;
+            while at < ROWS {
                 let value = if linear.precision == Precision::Int8 {
-                    let (scale, zero) = self.x.coding(self.rows.start + row);
-                    let offset = s.mul_int(
-                        s.splat_unit(zero as u32),
-                        s.load_units(linear.sums.as_ptr().add(from).cast()),
-                    );
-                    let scale = s.mul(s.splat(scale), s.load(linear.scales.as_ptr().add(from)));
-                    s.fma(A::value(s, sums[vector], offset), scale, bias)
+                    let (scale, zero) = self.x.coding(self.rows.start + row + at);
+                    let offset = s.mul_int(s.splat_unit(zero as u32), weights);
+                    let value = A::value(s, sums[at][vector], offset);
+                    s.fma(value, s.mul(s.splat(scale), scales), bias)
                 } else {
-                    s.add(A::value(s, sums[vector], s.splat_unit(0)), bias)
+                    s.add(A::value(s, sums[at][vector], weights), bias)
                 };
                 let value = activate(s, value, self.activation, is_exact);
-                self.out
-                    .write(s, row, from, value, S::N.min(linear.outputs - from));
+                self.out.write(s, row + at, column, value, n);
+                at += 1;
             }
-            vector += 1;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Layer norm (Ba et al. 2016, <https://arxiv.org/abs/1607.06450>).
 
-use crate::simd::{InstructionSet, Simd, Task};
+use crate::simd::{InstructionSet, Simd, Task, in_vectors};
 
 /// Weight, bias and what is added to the variance.
 #[derive(Debug, Clone)]
@@ -66,44 +66,31 @@ fn norm_row<S: Simd>(s: S, norm: &LayerNorm, x: &mut [f32], residual: &[f32]) {
     let width = x.len();
     assert!(residual.len() == width && norm.weight.len() == width && norm.bias.len() == width);
     let (to, added) = (x.as_mut_ptr(), residual.as_ptr());
+    let (weight, bias) = (norm.weight.as_ptr(), norm.bias.as_ptr());
     let mut sum = s.splat(0.0);
-    let mut at = 0;
-    while at < width {
-        let n = S::N.min(width - at);
+    in_vectors!(S, width, |at, n| {
         // SAFETY: `at + n` is at most `width`, here and below.
         unsafe {
             let value = s.add(s.load_some(to.add(at), n), s.load_some(added.add(at), n));
             s.store_some(to.add(at), value, n);
             sum = s.add(sum, value);
         }
-        at += n;
-    }
-    let mean = s.sum(sum) / width as f32;
+    });
+    let mean = s.splat(s.sum(sum) / width as f32);
     let mut squares = s.splat(0.0);
-    let mut at = 0;
-    while at < width {
-        let n = S::N.min(width - at);
+    in_vectors!(S, width, |at, n| {
         // SAFETY: as above.
-        unsafe {
-            let off = s.sub(s.load_some(to.add(at), n), s.splat(mean));
-            // The lanes beyond the row hold zeros, which are off the mean: their share is taken off below.
-            squares = s.fma(off, off, squares);
-        }
-        at += n;
-    }
-    let beyond = (width.next_multiple_of(S::N) - width) as f32 * mean * mean;
-    let variance = ((s.sum(squares) - beyond) / width as f32).max(0.0);
+        let off = unsafe { s.first(s.sub(s.load_some(to.add(at), n), mean), n) };
+        squares = s.fma(off, off, squares);
+    });
+    let variance = s.sum(squares) / width as f32;
     let inverse = s.splat(1.0 / (variance + norm.eps).sqrt());
-    let mut at = 0;
-    while at < width {
-        let n = S::N.min(width - at);
+    in_vectors!(S, width, |at, n| {
         // SAFETY: as above.
         unsafe {
-            let off = s.sub(s.load_some(to.add(at), n), s.splat(mean));
-            let weight = s.load_some(norm.weight.as_ptr().add(at), n);
-            let bias = s.load_some(norm.bias.as_ptr().add(at), n);
+            let off = s.sub(s.load_some(to.add(at), n), mean);
+            let (weight, bias) = (s.load_some(weight.add(at), n), s.load_some(bias.add(at), n));
             s.store_some(to.add(at), s.fma(s.mul(off, inverse), weight, bias), n);
         }
-        at += n;
-    }
+    });
 }

@@ -1,6 +1,6 @@
 //! Rows of numbers in the form that a matrix product reads.
 
-use crate::simd::{InstructionSet, Simd, Task};
+use crate::simd::{InstructionSet, Simd, Task, in_vectors};
 
 /// Number type of the factors of a matrix product. Sums are f32 (for 8-bit factors i32, exactly).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -144,14 +144,11 @@ impl Task for Encode<'_> {
 #[allow(unsafe_code, reason = "vectors at positions within the slices")]
 pub(crate) fn encode_bf16<S: Simd>(s: S, values: &[f32], units: &mut [u32]) {
     assert!(values.len() <= 2 * units.len());
-    let to = units.as_mut_ptr().cast::<u16>();
-    let mut at = 0;
-    while at < values.len() {
-        let n = S::N.min(values.len() - at);
+    let (from, to) = (values.as_ptr(), units.as_mut_ptr().cast::<u16>());
+    in_vectors!(S, values.len(), |at, n| {
         // SAFETY: `at + n` is within `values`, and `units` has room for as many halves (checked above).
-        unsafe { s.store_bf16(to.add(at), s.load_some(values.as_ptr().add(at), n), n) };
-        at += n;
-    }
+        unsafe { s.store_bf16(to.add(at), s.load_some(from.add(at), n), n) };
+    });
 }
 
 /// Writes `values` as bytes with the scale and zero point it returns, chosen so that 0 and the extremes are
@@ -160,16 +157,13 @@ pub(crate) fn encode_bf16<S: Simd>(s: S, values: &[f32], units: &mut [u32]) {
 #[allow(unsafe_code, reason = "vectors at positions within the slices")]
 fn encode_int8<S: Simd>(s: S, values: &[f32], units: &mut [u32]) -> (f32, i32) {
     assert!(values.len() <= 4 * units.len());
-    let mut low = s.splat(0.0);
-    let mut high = low;
-    let mut at = 0;
-    while at < values.len() {
-        let n = S::N.min(values.len() - at);
+    let from = values.as_ptr();
+    let (mut low, mut high) = (s.splat(0.0), s.splat(0.0));
+    in_vectors!(S, values.len(), |at, n| {
         // SAFETY: `at + n` is within `values`. The zeros that fill the vector are within the range anyway.
-        let part = unsafe { s.load_some(values.as_ptr().add(at), n) };
+        let part = unsafe { s.load_some(from.add(at), n) };
         (low, high) = (s.min(low, part), s.max(high, part));
-        at += n;
-    }
+    });
     let (low, high) = (s.smallest(low), s.largest(high));
     let scale = (high - low) / 255.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
@@ -177,17 +171,13 @@ fn encode_int8<S: Simd>(s: S, values: &[f32], units: &mut [u32]) -> (f32, i32) {
     let (factor, shift) = (s.splat(inverse), s.splat(zero));
     let (bottom, top) = (s.splat(0.0), s.splat(255.0));
     let to = units.as_mut_ptr().cast::<u8>();
-    let mut at = 0;
-    while at < values.len() {
-        let n = S::N.min(values.len() - at);
+    in_vectors!(S, values.len(), |at, n| {
         // SAFETY: `at + n` is within `values`, and `units` has room for as many bytes (checked above).
         unsafe {
-            let part = s.load_some(values.as_ptr().add(at), n);
-            let code = s.add(s.round(s.mul(part, factor)), shift);
+            let code = s.add(s.round(s.mul(s.load_some(from.add(at), n), factor)), shift);
             s.store_bytes(to.add(at), s.min(s.max(code, bottom), top), n);
         }
-        at += n;
-    }
+    });
     (scale, zero as i32)
 }
 

@@ -119,6 +119,15 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         op!(_mm256_or_ps(size, _mm256_and_ps(sign, _mm256_set1_ps(-0.0))))
     }
     #[inline(always)]
+    fn first(self, a: __m256, n: usize) -> __m256 {
+        // SAFETY: as everywhere here.
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lanes);
+            _mm256_and_ps(a, _mm256_castsi256_ps(mask))
+        }
+    }
+    #[inline(always)]
     fn sum(self, a: __m256) -> f32 {
         let v = self.values(a);
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))

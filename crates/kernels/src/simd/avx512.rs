@@ -33,7 +33,7 @@ impl Avx512 {
 }
 
 #[inline(always)]
-fn first(n: usize) -> __mmask16 {
+fn lanes(n: usize) -> __mmask16 {
     debug_assert!(n <= 16);
     ((1u32 << n) - 1) as __mmask16
 }
@@ -96,6 +96,10 @@ impl Simd for Avx512 {
         op!(_mm512_or_ps(size, _mm512_and_ps(sign, _mm512_set1_ps(-0.0))))
     }
     #[inline(always)]
+    fn first(self, a: __m512, n: usize) -> __m512 {
+        op!(_mm512_maskz_mov_ps(lanes(n), a))
+    }
+    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         op!(_mm512_reduce_add_ps(a))
     }
@@ -150,7 +154,7 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn load_some(self, at: *const f32, n: usize) -> __m512 {
-        op!(_mm512_maskz_loadu_ps(first(n), at))
+        op!(_mm512_maskz_loadu_ps(lanes(n), at))
     }
     #[inline(always)]
     unsafe fn load_units(self, at: *const u32) -> __m512i {
@@ -161,7 +165,7 @@ impl Simd for Avx512 {
         if n == 16 {
             op!(_mm512_storeu_ps(at, a));
         } else {
-            op!(_mm512_mask_storeu_ps(at, first(n), a));
+            op!(_mm512_mask_storeu_ps(at, lanes(n), a));
         }
     }
     #[inline(always)]
@@ -172,7 +176,7 @@ impl Simd for Avx512 {
             if n == 16 {
                 _mm256_storeu_si256(at.cast(), rounded);
             } else {
-                _mm256_mask_storeu_epi16(at.cast(), first(n), rounded);
+                _mm256_mask_storeu_epi16(at.cast(), lanes(n), rounded);
             }
         }
     }
@@ -180,7 +184,7 @@ impl Simd for Avx512 {
     unsafe fn store_bytes(self, at: *mut u8, a: __m512, n: usize) {
         op!(_mm512_mask_cvtusepi32_storeu_epi8(
             at.cast(),
-            first(n),
+            lanes(n),
             _mm512_cvtps_epi32(a)
         ));
     }

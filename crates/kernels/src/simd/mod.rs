@@ -11,6 +11,25 @@ mod avx2;
 mod avx512;
 mod portable;
 
+/// Goes through `$count` values in vectors: `$body` runs with the position `$at` and the number `$n` of values there,
+/// a constant for all vectors but the last.
+macro_rules! in_vectors {
+    ($set:ty, $count:expr, |$at:ident, $n:ident| $body:block) => {{
+        let count: usize = $count;
+        let mut $at = 0;
+        while $at + <$set>::N <= count {
+            let $n = <$set>::N;
+            $body
+            $at += <$set>::N;
+        }
+        if $at < count {
+            let $n = count - $at;
+            $body
+        }
+    }};
+}
+pub(crate) use in_vectors;
+
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -40,6 +59,8 @@ pub(crate) trait Simd: Copy {
     fn scale2(self, a: Self::F, n: Self::F) -> Self::F;
     /// `size` with the sign of `sign`; `size` is not negative.
     fn copysign(self, size: Self::F, sign: Self::F) -> Self::F;
+    /// The first `n` values, then zeros; `n <= N`.
+    fn first(self, a: Self::F, n: usize) -> Self::F;
     fn sum(self, a: Self::F) -> f32;
     fn largest(self, a: Self::F) -> f32;
     fn smallest(self, a: Self::F) -> f32;

@@ -70,6 +70,11 @@ impl Simd for Portable {
         lanes!(|size, sign| size.copysign(sign))
     }
     #[inline(always)]
+    fn first(self, mut a: [f32; N], n: usize) -> [f32; N] {
+        a[n..].fill(0.0);
+        a
+    }
+    #[inline(always)]
     fn sum(self, a: [f32; N]) -> f32 {
         a.iter().sum()
     }
