@@ -13,22 +13,19 @@ pub(crate) struct Models {
 }
 
 impl Models {
-    /// Opens them on this many threads. A name is `bundled` or a folder; of a cross-encoder, a folder.
-    pub(crate) fn open(model: &str, reranker: Option<&str>, threads: usize) -> Result<Self> {
+    /// Opens them. A name is `bundled` or a folder; of a cross-encoder, a folder.
+    pub(crate) fn open(model: &str, reranker: Option<&str>, settings: &ModelSettings) -> Result<Self> {
         let files = bundled::open(model).with_context(|| {
             format!(
                 "the model {model:?}; accepted: bundled, or a folder in the layout of sentence-transformers"
             )
         })?;
-        let embedder = Embedder::open(&files, &ModelSettings::new(threads))?;
+        let embedder = Embedder::open(&files, settings)?;
         let open = |name: &str| -> Result<(Reranker, String)> {
             let files = bundled::open(name).with_context(|| {
                 format!("the reranker {name:?}; accepted: a folder in the layout of CrossEncoder")
             })?;
-            Ok((
-                Reranker::open(&files, &ModelSettings::new(threads))?,
-                remembered(name),
-            ))
+            Ok((Reranker::open(&files, settings)?, remembered(name)))
         };
         let reranker = reranker.map(open).transpose()?;
         Ok(Self {

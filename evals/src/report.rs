@@ -66,6 +66,8 @@ pub(crate) struct ModelPart {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     pub(crate) split: String,
+    /// Number type of the models' arithmetic: f32, bf16 or int8.
+    pub(crate) precision: String,
     pub(crate) modes: Vec<EvalMode>,
     pub(crate) titles: TitleUse,
     pub(crate) language: String,

@@ -40,6 +40,8 @@ pub(crate) fn build_or_reuse(
         chunk_tokens: settings.chunk_tokens,
         chunk_overlap: settings.chunk_overlap,
     };
+    // Before there is a folder that holds nothing.
+    ingest.validate(model)?;
     let index = Index::open_or_create(folder, settings)?;
     let before = index.snapshot()?;
     let found = compare(collection, &before)?;

@@ -159,6 +159,16 @@ fn an_index_with_other_documents_is_refused() {
 }
 
 #[test]
+fn settings_that_the_model_refuses_leave_no_index() {
+    let (data, out) = (collection(), tempfile::tempdir().unwrap());
+    let (data_path, out_path) = (data.path().display(), out.path().display());
+    let retrieve = format!("retrieve --data {data_path} --out {out_path} --modes lexical");
+    let error = cloze(&format!("{retrieve} --chunk-tokens 9999")).unwrap_err();
+    assert!(format!("{error:#}").contains("chunk_tokens is 9999"), "{error:#}");
+    assert!(!out.path().join("index").exists());
+}
+
+#[test]
 fn runs_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();

@@ -71,7 +71,9 @@ fn words_alone() {
     }
 }
 
-/// The exact search of sentence-transformers reaches .774; the average of both normalised lists .894.
+/// The exact search of sentence-transformers reaches .774; the average of both normalised lists .894. There texts end
+/// after 256 tokens. Here the 168 longer ones have more than one passage, which is worth .003: on texts that are cut
+/// to 256 tokens before, this program gives .773.
 #[test]
 fn vectors_on_paragraphs() {
     let Some(model) = minilm() else { return };
@@ -80,7 +82,7 @@ fn vectors_on_paragraphs() {
     };
     at_least(&means, &[("lexical", 0.864), ("dense", 0.772), ("hybrid", 0.890)]);
     assert!(
-        means[1].1 < 0.776,
+        means[1].1 < 0.779,
         "dense: {means:?} is not what this model gives elsewhere"
     );
 }

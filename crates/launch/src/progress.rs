@@ -26,7 +26,7 @@ impl Progress {
         let remaining = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             // A guess from the first moments is worse than none.
             let _ = match state.len() {
-                Some(_) if state.elapsed() > Duration::from_secs(2) => {
+                Some(_) if state.elapsed() > Duration::from_secs(2) && state.eta().as_secs() > 0 => {
                     write!(out, "{:.0?} left", round(state.eta()))
                 }
                 _ => Ok(()),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use corpus::{ReadStore, TitleUse};
-use infer::Embed;
+use infer::{Embed, ModelSettings, Precision};
 use launch::Exit;
 use measure::{Gain, Metric};
 use search::{Fusion, MonotonicClock, Searcher};
@@ -76,6 +76,9 @@ pub struct RetrieveOptions {
     /// Compare each query's vector with all others instead of walking the graph.
     #[arg(long)]
     exact: bool,
+    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    precision: Precision,
     /// Threads [default: one for each processor].
     #[arg(long)]
     threads: Option<usize>,
@@ -109,6 +112,7 @@ impl RetrieveOptions {
     fn settings(&self, models: &Models) -> Result<Settings> {
         Ok(Settings {
             split: self.split.clone(),
+            precision: self.precision.to_string(),
             modes: self.modes()?,
             titles: self.titles,
             language: self.language.clone(),
@@ -133,7 +137,11 @@ pub(crate) fn run(options: &RetrieveOptions, show_progress: bool, screen: &mut d
     let collection = Collection::open(&options.data, &options.split)?;
     std::fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
     let threads = options.threads.unwrap_or_else(launch::threads);
-    let models = Models::open(&options.model, options.reranker.as_deref(), threads)?;
+    let model_settings = ModelSettings {
+        threads,
+        precision: options.precision,
+    };
+    let models = Models::open(&options.model, options.reranker.as_deref(), &model_settings)?;
     let settings = options.settings(&models)?;
     let setting = Setting {
         collection: &collection,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use infer::ModelSettings;
 use launch::Exit;
 
 use super::retrieve::{Setting, file_figures, measure};
@@ -91,7 +92,9 @@ fn differences(options: &VerifyOptions, report: &Report, show_progress: bool) ->
     let threads = options.threads.unwrap_or_else(launch::threads);
     let name = options.model.as_deref().unwrap_or(&report.model.name);
     let reranker = report.reranker.as_ref().map(|reranker| reranker.name.as_str());
-    let models = Models::open(name, options.reranker.as_deref().or(reranker), threads)?;
+    let precision = report.settings.precision.parse().map_err(anyhow::Error::msg)?;
+    let model_settings = ModelSettings { threads, precision };
+    let models = Models::open(name, options.reranker.as_deref().or(reranker), &model_settings)?;
     compare(
         &mut found,
         "model",
