@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use corpus::{DocumentId, StoreError, TitleUse, WriteStore};
 use data::{Documents, Format, Mapping, ReadSettings};
 use index::{Index, Settings, WriterSettings};
-use infer::{Embed, Embedder};
+use infer::{Embed, Embedder, ModelSettings, Precision};
 use launch::{Exit, Interrupt, Progress};
 use search::ingest::IngestSettings;
 use serde::Serialize;
@@ -47,6 +47,9 @@ pub struct IndexArgs {
     /// Threads of the model. Default: one for each core.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    precision: Precision,
     #[command(flatten)]
     reading: ReadingArgs,
     #[command(flatten)]
@@ -219,8 +222,13 @@ fn open(args: &IndexArgs) -> anyhow::Result<(Index, Embedder)> {
     };
     let recorded = made.as_ref().map(|made| made.model.as_str());
     let model = args.model.as_deref().or(recorded).unwrap_or(bundled::NAME);
-    let threads = args.threads.map_or_else(launch::threads, NonZeroUsize::get);
-    let embedder = open_embedder(model, threads)?;
+    let embedder = open_embedder(
+        model,
+        &ModelSettings {
+            threads: args.threads.map_or_else(launch::threads, NonZeroUsize::get),
+            precision: args.precision,
+        },
+    )?;
     if let Some(made) = made
         .as_ref()
         .filter(|made| made.fingerprint != embedder.fingerprint())

@@ -8,11 +8,11 @@ use infer::{Embedder, ModelSettings};
 ///
 /// # Errors
 /// When there is no such folder, or its files are no bi-encoder.
-pub fn open_embedder(name: &str, threads: usize) -> anyhow::Result<Embedder> {
+pub fn open_embedder(name: &str, settings: &ModelSettings) -> anyhow::Result<Embedder> {
     let files = bundled::open(name).with_context(|| {
         format!("cannot open the model {name:?}; --model takes a folder in the Hugging Face layout, or \"bundled\"")
     })?;
-    Ok(Embedder::open(&files, &ModelSettings::new(threads))?)
+    Ok(Embedder::open(&files, settings)?)
 }
 
 /// The name under which an index remembers its model: of a folder the absolute path.
@@ -29,10 +29,10 @@ pub(crate) fn remembered(name: &str) -> String {
 pub(crate) fn open_embedder_of(
     index: &Index,
     name: Option<&str>,
-    threads: usize,
+    settings: &ModelSettings,
 ) -> anyhow::Result<Embedder> {
     let name = name.unwrap_or(&index.settings().model);
-    let embedder = open_embedder(name, threads)?;
+    let embedder = open_embedder(name, settings)?;
     index.check_fingerprint(infer::Embed::fingerprint(&embedder))?;
     Ok(embedder)
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use corpus::Filter;
-use infer::{Embed, ModelSettings, Rerank, Reranker};
+use infer::{Embed, ModelSettings, Precision, Rerank, Reranker};
 use launch::Exit;
 use search::{Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher};
 
@@ -70,6 +70,9 @@ pub struct SearchArgs {
     /// Threads of the models. Default: one for each core.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    precision: Precision,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -116,16 +119,19 @@ fn fusion(text: &str) -> Result<Fusion, String> {
 /// When index or model cannot be opened or do not belong together, or a value is out of range.
 pub fn search(args: &SearchArgs) -> anyhow::Result<Exit> {
     let index = open_index(&args.index)?;
-    let threads = args.threads.map_or_else(launch::threads, NonZeroUsize::get);
+    let settings = ModelSettings {
+        threads: args.threads.map_or_else(launch::threads, NonZeroUsize::get),
+        precision: args.precision,
+    };
     let request = args.request();
     let embedder = match request.mode.is_dense() {
-        true => Some(open_embedder_of(&index, args.model.as_deref(), threads)?),
+        true => Some(open_embedder_of(&index, args.model.as_deref(), &settings)?),
         false => None,
     };
     let reranker = args
         .rerank
         .as_deref()
-        .map(|name| open_reranker(name, threads))
+        .map(|name| open_reranker(name, &settings))
         .transpose()?;
     let snapshot = index.snapshot()?;
     let clock = MonotonicClock::start();
@@ -171,9 +177,9 @@ impl SearchArgs {
     }
 }
 
-fn open_reranker(name: &str, threads: usize) -> anyhow::Result<Reranker> {
+fn open_reranker(name: &str, settings: &ModelSettings) -> anyhow::Result<Reranker> {
     let files = bundled::open(name).with_context(|| format!("cannot open the cross-encoder {name:?}"))?;
-    Ok(Reranker::open(&files, &ModelSettings::new(threads))?)
+    Ok(Reranker::open(&files, settings)?)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use index::{Index, Settings};
-use infer::{Embed, Embedder, ModelSettings, Reranker};
+use infer::{Embed, Embedder, ModelSettings, Precision, Reranker};
 use search::ingest::IngestSettings;
 
 use crate::{App, Limits, NamedReranker, Parts, Stop, serve};
@@ -34,6 +34,9 @@ pub struct ServeArgs {
     /// Threads of the models. Default: one for each core.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub precision: Precision,
     /// Refuse to add, change and delete documents.
     #[arg(long)]
     pub read_only: bool,
@@ -49,12 +52,16 @@ impl ServeArgs {
             model: None,
             reranker: None,
             threads: None,
+            precision: Precision::default(),
             read_only: false,
         }
     }
 
-    fn threads(&self) -> usize {
-        self.threads.map_or_else(launch::threads, NonZeroUsize::get)
+    fn model_settings(&self) -> ModelSettings {
+        ModelSettings {
+            threads: self.threads.map_or_else(launch::threads, NonZeroUsize::get),
+            precision: self.precision,
+        }
     }
 }
 
@@ -78,7 +85,7 @@ fn open(args: &ServeArgs) -> anyhow::Result<App> {
     let index = Index::open(folder).with_context(|| format!("cannot open the index {}", folder.display()))?;
     let settings = index.settings().clone();
     let model = args.model.clone().unwrap_or_else(|| settings.model.clone());
-    let embed = embedder(&model, args.threads())?;
+    let embed = embedder(&model, &args.model_settings())?;
     index.check_fingerprint(embed.fingerprint())?;
     App::new(Parts {
         store: Arc::new(index),
@@ -87,7 +94,7 @@ fn open(args: &ServeArgs) -> anyhow::Result<App> {
         reranker: args
             .reranker
             .as_deref()
-            .map(|folder| reranker(folder, args.threads()))
+            .map(|folder| reranker(folder, &args.model_settings()))
             .transpose()?,
         ingest: ingest_settings(&settings),
         read_only: args.read_only,
@@ -95,9 +102,9 @@ fn open(args: &ServeArgs) -> anyhow::Result<App> {
     })
 }
 
-fn embedder(model: &str, threads: usize) -> anyhow::Result<Arc<dyn Embed>> {
+fn embedder(model: &str, settings: &ModelSettings) -> anyhow::Result<Arc<dyn Embed>> {
     let files = bundled::open(model).with_context(|| format!("cannot open the model {model}"))?;
-    Ok(Arc::new(Embedder::open(&files, &ModelSettings::new(threads))?))
+    Ok(Arc::new(Embedder::open(&files, settings)?))
 }
 
 fn ingest_settings(settings: &Settings) -> IngestSettings {
@@ -115,10 +122,10 @@ fn short_name(model: &str) -> String {
         .map_or_else(|| model.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn reranker(folder: &Path, threads: usize) -> anyhow::Result<NamedReranker> {
+fn reranker(folder: &Path, settings: &ModelSettings) -> anyhow::Result<NamedReranker> {
     let name = folder.to_string_lossy();
     let files = bundled::open(&name).with_context(|| format!("cannot open the reranker {name}"))?;
-    let model = Reranker::open(&files, &ModelSettings::new(threads))?;
+    let model = Reranker::open(&files, settings)?;
     Ok(NamedReranker {
         name: short_name(&name),
         model: Arc::new(model),

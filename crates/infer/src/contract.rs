@@ -23,7 +23,7 @@ pub trait Embed: Send + Sync {
     /// The vectors of `texts`, in their order, each of [`Embed::dimension`] components and of unit length.
     ///
     /// A text of more than [`Embed::tokens_max`] tokens counts with its first ones only; an empty text has a
-    /// vector as well. A vector does not depend on the other texts of the call beyond rounding (1e-5).
+    /// vector as well. A vector does not depend on the other texts of the call, bit for bit.
     ///
     /// # Errors
     /// When the model cannot be run, or gives a vector that is not finite.
@@ -32,7 +32,8 @@ pub trait Embed: Send + Sync {
     /// Components of a vector.
     fn dimension(&self) -> usize;
 
-    /// Names the model and its tokenizer by content: equal fingerprints give equal vectors.
+    /// Names the model and its tokenizer by content: equal fingerprints give equal vectors, up to the rounding of
+    /// their precision.
     fn fingerprint(&self) -> &str;
 
     /// The most tokens of a passage that count: special tokens included, the passage prompt already taken off.

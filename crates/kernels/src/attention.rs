@@ -65,7 +65,10 @@ pub fn attention(
 ) {
     let hidden = qkv.width() / 3;
     assert_eq!(3 * hidden, qkv.width(), "queries, keys and values");
-    assert!(heads.count > 0 && hidden % heads.count == 0, "heads of one width");
+    assert!(
+        heads.count > 0 && hidden.is_multiple_of(heads.count),
+        "heads of one width"
+    );
     let width = hidden / heads.count;
     assert_eq!(width % qkv.precision().per_unit(), 0, "heads of whole units");
     assert_ne!(qkv.precision(), Precision::Int8, "attention takes f32 or bf16");
@@ -368,13 +371,13 @@ impl Text<'_> {
                     stride: columns,
                 };
                 let sums = multiply::<S, A, ROWS, VECTORS>(s, weights, values, units);
-                for at in 0..ROWS {
+                for (at, sums) in sums.iter().enumerate() {
                     let out = (token + from + at) * self.hidden + head * self.width;
                     let out = self.out[out..].as_mut_ptr();
-                    for vector in 0..VECTORS {
+                    for (vector, &sum) in sums.iter().enumerate() {
                         let first = column + vector * S::N;
                         if first < self.width {
-                            let value = A::value(s, sums[at][vector], s.splat_unit(0));
+                            let value = A::value(s, sum, s.splat_unit(0));
                             let value = s.mul(value, s.splat(inverse[from + at]));
                             s.store_some(out.add(first), value, S::N.min(self.width - first));
                         }

@@ -36,6 +36,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
 
 /// The error function with an absolute error below 2e-7 (Abramowitz and Stegun 1964, 7.1.26).
 #[inline(always)]
+#[allow(clippy::excessive_precision, reason = "coefficients as published")]
 fn erf<S: Simd>(s: S, x: S::F) -> S::F {
     let size = s.max(x, s.sub(s.splat(0.0), x));
     let k = s.div(s.splat(1.0), s.fma(size, s.splat(0.327_591_1), s.splat(1.0)));

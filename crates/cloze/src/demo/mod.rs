@@ -15,7 +15,7 @@ use clap::Args;
 use corpus::{DocumentId, WriteStore};
 use index::{Index, WriterSettings};
 use indexer::{Indexing, RenderSettings, Watch, index_documents, render};
-use infer::{Embed, Embedder};
+use infer::{Embed, Embedder, ModelSettings};
 use launch::{Exit, Interrupt, Progress};
 use search::{MonotonicClock, SearchRequest, Searcher};
 use server::ServeArgs;
@@ -45,7 +45,7 @@ pub(crate) struct DemoArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &DemoArgs, show_progress: bool) -> anyhow::Result<Exit> {
-    let embedder = indexer::open_embedder(bundled::NAME, launch::threads())?;
+    let embedder = indexer::open_embedder(bundled::NAME, &ModelSettings::new(launch::threads()))?;
     let folder = args
         .index
         .clone()

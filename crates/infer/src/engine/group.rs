@@ -33,7 +33,7 @@ impl Scratch {
             width(|layer| &layer.query_key_value),
         );
         // Scores of 8 bits would be too coarse. A pair of bf16 must not hold values of two heads.
-        let has_pairs = engine.hidden / engine.heads.count % 2 == 0;
+        let has_pairs = (engine.hidden / engine.heads.count).is_multiple_of(2);
         let attention_precision = match engine.precision {
             Precision::Bf16 | Precision::Int8 if has_pairs => Precision::Bf16,
             _ => Precision::F32,
