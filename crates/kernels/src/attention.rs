@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::functions::exp;
+use crate::functions::{exp, exp2};
 use crate::linear::{LINE, Line};
 use crate::rows::{Precision, Rows, encode_bf16};
 use crate::simd::{InstructionSet, Simd, Task, in_vectors};
@@ -312,19 +312,28 @@ impl Text<'_> {
         for &score in &scores[whole..seen] {
             largest = largest.max(f32::from_bits(score));
         }
-        let (shift, factor) = (s.splat(largest), s.splat(1.0 / (self.width as f32).sqrt()));
+        let factor = 1.0 / (self.width as f32).sqrt();
+        let is_bf16 = self.qkv.precision() == Precision::Bf16;
+        let shift = s.splat(largest);
+        let (factor, factor2) = (s.splat(factor), s.splat(factor * std::f32::consts::LOG2_E));
         let mut sum = s.splat(0.0);
         in_vectors!(S, seen, |from, n| {
             // SAFETY: `from + n` is at most `seen`.
             unsafe {
                 let to = start.add(from);
-                let weight = exp(s, s.mul(s.sub(s.load_some(to, n), shift), factor));
+                let off = s.sub(s.load_some(to, n), shift);
+                // Weights that bf16 rounds anyway need no better power.
+                let weight = if is_bf16 {
+                    exp2(s, s.mul(off, factor2), false)
+                } else {
+                    exp(s, s.mul(off, factor))
+                };
                 s.store_some(to, weight, n);
                 sum = s.add(sum, s.first(weight, n));
             }
         });
         scores[seen..].fill(0);
-        if self.qkv.precision() == Precision::Bf16 {
+        if is_bf16 {
             let weights = &mut units_of(&mut self.scratch.weights)[at * row..][..self.tokens.div_ceil(2)];
             // SAFETY: f32 and u32 have the same size and every pattern is valid.
             let values = unsafe { std::slice::from_raw_parts(start, self.tokens) };
