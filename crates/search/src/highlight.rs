@@ -13,6 +13,10 @@ use crate::Span;
 ///
 /// A dense search has the same rule, so a hit that shares no word with the query has no best sentence.
 pub fn best_sentence(text: &str, marks: &[Range<usize>]) -> Option<Span> {
+    if marks.is_empty() {
+        // Cutting the text into sentences costs more than the search.
+        return None;
+    }
     let mut marks = marks.iter().peekable();
     let mut best: Option<(usize, Span)> = None;
     for (start, sentence) in text.split_sentence_bound_indices() {

@@ -213,7 +213,7 @@ impl Documents {
         let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten();
         let size = size.filter(|&size| size <= (TEXT_BYTES_MAX + 4) as u64);
         let size = size.ok_or_else(|| refuse("no frame of an accepted size".into()))?;
-        let bytes = zstd::bulk::decompress(frame, size as usize).map_err(|e| refuse(e.to_string()))?;
+        let bytes = decompress(frame, size as usize).map_err(|e| refuse(e.to_string()))?;
         let (title_bytes, rest) = bytes
             .split_first_chunk()
             .ok_or_else(|| refuse("too short".into()))?;
@@ -314,4 +314,16 @@ impl Documents {
         }
         Ok(None)
     }
+}
+/// Decompresses a frame. The context is kept for each thread: making one costs more than a short text.
+fn decompress(frame: &[u8], size: usize) -> std::io::Result<Vec<u8>> {
+    thread_local! {
+        static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    }
+    ZSTD.with_borrow_mut(|slot| match slot {
+        Some(decompressor) => decompressor.decompress(frame, size),
+        None => slot
+            .insert(zstd::bulk::Decompressor::new()?)
+            .decompress(frame, size),
+    })
 }
