@@ -1,6 +1,6 @@
 //! What stands on the hidden states: pooling and small dense layers, in f32.
 
-use encoder::Pooling;
+use encoder::{Activation as ModelActivation, Pooling};
 use kernels::{Activation, InstructionSet, Linear, Precision, Rows, Target};
 
 /// A dense layer with its activation.
@@ -49,4 +49,13 @@ pub(crate) fn pool(pooling: Pooling, states: &[f32], width: usize) -> Vec<f32> {
         }
     }
     pooled
+}
+
+/// The function that a configuration names.
+pub(crate) fn activation(name: ModelActivation) -> Activation {
+    match name {
+        ModelActivation::Gelu => Activation::Gelu,
+        ModelActivation::GeluTanh => Activation::GeluTanh,
+        ModelActivation::Relu => Activation::Relu,
+    }
 }

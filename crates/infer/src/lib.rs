@@ -16,6 +16,7 @@ mod reranker;
 mod scheduler;
 mod settings;
 mod threads;
+mod token_model;
 
 pub use contract::{Embed, Rerank, Role};
 pub use embedder::Embedder;
@@ -24,3 +25,4 @@ pub use kernels::{InstructionSet, Precision, burst};
 pub use reranker::Reranker;
 pub use scheduler::{Answer, Scheduler, SchedulerSettings, Waiting};
 pub use settings::ModelSettings;
+pub use token_model::{TokenLogits, TokenModel};

@@ -4,10 +4,10 @@
 mod support;
 
 use encoder::{
-    Activation, Batch, Config, DType, Device, ModelFiles, PairScorer, Parameters, Pass, Pooling,
-    SentenceEncoder,
+    Activation, Batch, Config, DType, Device, MaskedLm, ModelFiles, PairScorer, Parameters, Pass, Pooling,
+    SentenceEncoder, SpanReader, Tensor, TokenTagger,
 };
-use infer::{Embed, Embedder, ModelSettings, Precision, Rerank, Reranker, Role};
+use infer::{Embed, Embedder, InferError, ModelSettings, Precision, Rerank, Reranker, Role, TokenModel};
 use text::Tokenizer;
 
 const PRECISIONS: [(Precision, f32); 3] = [
@@ -140,4 +140,65 @@ fn scores_are_those_of_the_encoder() {
             );
         }
     }
+}
+
+/// Logits of every token of a pair: from `encoder`, and from here in f32.
+fn compare(
+    folder: &std::path::Path,
+    tokenizer: &Tokenizer,
+    expected: impl Fn(&Batch) -> Tensor,
+    open: impl Fn(&ModelFiles, &ModelSettings) -> Result<TokenModel, InferError>,
+) {
+    tokenizer.save(folder, support::LONGEST).unwrap();
+    let pair = ("who sang", "nero sang while rome burned six days");
+    let encoding = tokenizer.encode_pair(pair.0, pair.1, support::LONGEST).unwrap();
+    let types = vec![encoding.type_ids.clone()];
+    let pad = tokenizer.special().pad;
+    let batch = Batch::new(
+        std::slice::from_ref(&encoding.ids),
+        Some(&types),
+        pad,
+        &Device::Cpu,
+    )
+    .unwrap();
+    let expected: Vec<Vec<f32>> = expected(&batch).squeeze(0).unwrap().to_vec2().unwrap();
+    let model = open(&ModelFiles::folder(folder).unwrap(), &ModelSettings::new(2)).unwrap();
+    let found = model.logits(&[(pair.0, Some(pair.1)), ("rome", None)]).unwrap();
+    assert_eq!((found.len(), &found[0].encoding), (2, &encoding));
+    assert_eq!(found[0].logits.len(), expected.len());
+    for (found, expected) in found[0].logits.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
+    }
+}
+
+#[test]
+fn logits_of_tokens_are_those_of_the_encoder() {
+    let folder = support::model();
+    let tokenizer = Tokenizer::from_files(|name| std::fs::read(folder.path().join(name)).ok()).unwrap();
+    let mut config = shapes(&tokenizer)[1].0.clone();
+    config.extra.insert("num_labels".to_owned(), 5.into());
+    let folder = tempfile::tempdir().unwrap();
+    let params = || Parameters::fresh(3, &Device::Cpu);
+
+    let model = TokenTagger::new(&params(), &config).unwrap();
+    model.save(folder.path(), DType::F32).unwrap();
+    let forward = |batch: &Batch| model.forward(batch, &mut Pass::infer()).unwrap();
+    compare(folder.path(), &tokenizer, forward, TokenModel::tagger);
+
+    let model = SpanReader::new(&params(), &config).unwrap();
+    model.save(folder.path(), DType::F32).unwrap();
+    let forward = |batch: &Batch| model.forward(batch, &mut Pass::infer()).unwrap();
+    compare(folder.path(), &tokenizer, forward, TokenModel::reader);
+
+    let model = MaskedLm::new(&params(), &config).unwrap();
+    model.save(folder.path(), DType::F32).unwrap();
+    let forward = |batch: &Batch| model.forward(batch, &mut Pass::infer()).unwrap();
+    compare(folder.path(), &tokenizer, forward, TokenModel::masked_lm);
+    assert!(
+        TokenModel::tagger(
+            &ModelFiles::folder(folder.path()).unwrap(),
+            &ModelSettings::new(1)
+        )
+        .is_err()
+    );
 }

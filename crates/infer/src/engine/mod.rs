@@ -10,11 +10,12 @@ mod weights;
 
 use std::sync::{Mutex, PoisonError};
 
-use encoder::{Activation as ModelActivation, Config};
+use encoder::Config;
 use kernels::{Activation, AttentionHeads, InstructionSet, LayerNorm, Linear, Precision};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use crate::head::activation;
 use group::Scratch;
 use plan::plan_groups;
 pub(crate) use weights::Weights;
@@ -59,11 +60,7 @@ impl Engine {
         config: &Config,
         precision: Precision,
     ) -> Result<Self, String> {
-        let norm = |name: String| -> Result<LayerNorm, String> {
-            let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-            let eps = config.layer_norm_eps as f32;
-            Ok(LayerNorm::new(weights.get(&weight)?, weights.get(&bias)?, eps))
-        };
+        let norm = |name: String| weights.norm(&name, config);
         let table = |what: &str| weights.get(&format!("{prefix}embeddings.{what}_embeddings.weight"));
         let layer = |at: usize| -> Result<Layer, String> {
             let name = |part: &str| format!("{prefix}encoder.layer.{at}.{part}");
@@ -85,11 +82,7 @@ impl Engine {
                 count: config.num_attention_heads,
                 causal: config.is_decoder,
             },
-            activation: match config.hidden_act {
-                ModelActivation::Gelu => Activation::Gelu,
-                ModelActivation::GeluTanh => Activation::GeluTanh,
-                ModelActivation::Relu => Activation::Relu,
-            },
+            activation: activation(config.hidden_act),
             tables: [table("word")?, table("position")?, table("token_type")?],
             norm: norm(format!("{prefix}embeddings.LayerNorm"))?,
             layers: (0..config.num_hidden_layers)
