@@ -64,15 +64,16 @@ fn waiting_writes_are_bounded_as_well() {
             .post_lines(&format!("{{\"id\": \"bulk-{n}\", \"text\": \"word\"}}"))
             .status
     };
-    let (puts, bulks) = std::thread::scope(|scope| {
-        let puts: Vec<_> = (0..5).map(|n| scope.spawn(move || put(n))).collect();
-        let bulks: Vec<_> = (0..3).map(|n| scope.spawn(move || bulk(n))).collect();
-        let mut puts: Vec<u16> = puts.into_iter().map(|thread| thread.join().unwrap()).collect();
-        let mut bulks: Vec<u16> = bulks.into_iter().map(|thread| thread.join().unwrap()).collect();
-        puts.sort_unstable();
-        bulks.sort_unstable();
-        (puts, bulks)
-    });
+    // One kind after the other: a bulk that is let in still meets the puts when it writes.
+    let at_once = |count: usize, send: &(dyn Fn(usize) -> u16 + Sync)| {
+        let mut answers: Vec<u16> = std::thread::scope(|scope| {
+            let sending: Vec<_> = (0..count).map(|n| scope.spawn(move || send(n))).collect();
+            sending.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        answers.sort_unstable();
+        answers
+    };
+    let (puts, bulks) = (at_once(5, &put), at_once(3, &bulk));
     assert_eq!(puts, [200, 200, 429, 429, 429]);
     assert_eq!(bulks, [200, 429, 429]);
     assert_eq!(server.found("word").len(), 3);
