@@ -21,11 +21,14 @@ impl Models {
             )
         })?;
         let embedder = Embedder::open(&files, settings)?;
+        launch::warn(model, embedder.notes());
         let open = |name: &str| -> Result<(Reranker, String)> {
             let files = bundled::open(name).with_context(|| {
                 format!("the reranker {name:?}; accepted: a folder in the layout of CrossEncoder")
             })?;
-            Ok((Reranker::open(&files, settings)?, remembered(name)))
+            let reranker = Reranker::open(&files, settings)?;
+            launch::warn(name, reranker.notes());
+            Ok((reranker, remembered(name)))
         };
         let reranker = reranker.map(open).transpose()?;
         Ok(Self {

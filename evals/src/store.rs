@@ -131,7 +131,7 @@ fn is_stored(document: &Document, snapshot: &Snapshot) -> Result<bool> {
 }
 
 /// The document, or none when it has no text; collections hold a few such. Every other error ends the reading.
-fn with_text(
+pub(crate) fn with_text(
     read: Result<Located<Document>, DataError>,
     without_text: &mut Vec<String>,
 ) -> Result<Option<Located<Document>>> {

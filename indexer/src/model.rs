@@ -12,7 +12,9 @@ pub fn open_embedder(name: &str, settings: &ModelSettings) -> anyhow::Result<Emb
     let files = bundled::open(name).with_context(|| {
         format!("cannot open the model {name:?}; --model takes a folder in the Hugging Face layout, or \"bundled\"")
     })?;
-    Ok(Embedder::open(&files, settings)?)
+    let embedder = Embedder::open(&files, settings)?;
+    launch::warn(&files.describe(), embedder.notes());
+    Ok(embedder)
 }
 
 /// The name under which an index remembers its model: of a folder the absolute path.

@@ -179,7 +179,9 @@ impl SearchArgs {
 
 fn open_reranker(name: &str, settings: &ModelSettings) -> anyhow::Result<Reranker> {
     let files = bundled::open(name).with_context(|| format!("cannot open the cross-encoder {name:?}"))?;
-    Ok(Reranker::open(&files, settings)?)
+    let reranker = Reranker::open(&files, settings)?;
+    launch::warn(name, reranker.notes());
+    Ok(reranker)
 }
 
 #[cfg(test)]

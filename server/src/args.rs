@@ -104,7 +104,9 @@ fn open(args: &ServeArgs) -> anyhow::Result<App> {
 
 fn embedder(model: &str, settings: &ModelSettings) -> anyhow::Result<Arc<dyn Embed>> {
     let files = bundled::open(model).with_context(|| format!("cannot open the model {model}"))?;
-    Ok(Arc::new(Embedder::open(&files, settings)?))
+    let embedder = Embedder::open(&files, settings)?;
+    launch::warn(model, embedder.notes());
+    Ok(Arc::new(embedder))
 }
 
 fn ingest_settings(settings: &Settings) -> IngestSettings {
@@ -126,6 +128,7 @@ fn reranker(folder: &Path, settings: &ModelSettings) -> anyhow::Result<NamedRera
     let name = folder.to_string_lossy();
     let files = bundled::open(&name).with_context(|| format!("cannot open the reranker {name}"))?;
     let model = Reranker::open(&files, settings)?;
+    launch::warn(&name, model.notes());
     Ok(NamedReranker {
         name: short_name(&name),
         model: Arc::new(model),

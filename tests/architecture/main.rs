@@ -32,7 +32,7 @@ const OWNED: [(&str, &[&str]); 10] = [
 const NEVER: [(&str, &str); 3] = [("search", "index"), ("search", "remote"), ("index", "infer")];
 
 /// Crates that may hold unsafe code: arithmetic, and memory maps.
-const UNSAFE: [&str; 3] = ["kernels", "vectors", "index"];
+const UNSAFE: [&str; 4] = ["kernels", "infer", "vectors", "index"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

@@ -32,6 +32,7 @@ enum Command {
     Serve(server::ServeArgs),
     Inspect(indexer::InspectArgs),
     Verify(indexer::VerifyArgs),
+    Pack(indexer::PackArgs),
     /// Measure how good and how fast searching is.
     #[command(subcommand)]
     Eval(evals::EvalCommand),
@@ -68,6 +69,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Serve(args) => server::run(&args).map(|()| Exit::Success),
         Command::Inspect(args) => indexer::inspect(&args),
         Command::Verify(args) => indexer::verify(&args),
+        Command::Pack(args) => indexer::pack(&args, screen),
         Command::Eval(command) => evals::run(&command, show_progress, screen),
         Command::Bench(command) => evals::bench(&command, screen),
         Command::Train(command) => training::run(command, show_progress, screen).map(|()| Exit::Success),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, ModelFiles, Result};
 
 /// The non-linear function between the two halves of a feed-forward block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +141,15 @@ impl Config {
             is_decoder: false,
             extra: serde_json::Map::new(),
         }
+    }
+
+    /// Reads and validates the `config.json` of a model.
+    ///
+    /// # Errors
+    /// The file is missing, or a value is out of its range.
+    pub fn open(files: &ModelFiles) -> Result<Self> {
+        const FILE: &str = "config.json";
+        Self::from_json(&files.read(FILE)?, &files.label(FILE))
     }
 
     /// Reads and validates a `config.json`; `file` names it in errors.

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use sha2::{Digest, Sha256};
 
@@ -40,6 +43,22 @@ impl fmt::Display for Fingerprint {
         f.write_str(&self.0)
     }
 }
+
+/// A file from which parts can be read.
+pub(crate) trait Source: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Source for T {}
+
+/// Size and time of a file that decides a model's answers: while they stay, the file is taken to be the same.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FileStamp {
+    name: String,
+    bytes: u64,
+    modified_ns: u128,
+}
+
+/// Bytes that are read at a time.
+pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 
 /// The files that decide a model's answers, in the order in which they are hashed.
 const FINGERPRINTED: [&str; 12] = [
@@ -90,12 +109,8 @@ impl ModelFiles {
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>> {
         match &self.place {
             Place::Folder(folder) => {
-                let path = folder.join(name);
-                match std::fs::read(&path) {
-                    Ok(bytes) => Ok(bytes.into()),
-                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(self.missing(name)),
-                    Err(source) => Err(Error::Io { path, source }),
-                }
+                let bytes = std::fs::read(folder.join(name));
+                bytes.map(Cow::Owned).map_err(|source| self.io(name, source))
             }
             Place::Embedded { files, .. } => {
                 let found = files.iter().find(|(file, _)| *file == name);
@@ -120,17 +135,88 @@ impl ModelFiles {
     /// A file cannot be read.
     pub fn fingerprint(&self) -> Result<Fingerprint> {
         let mut hash = Sha256::new();
+        let mut chunk = vec![0; CHUNK_BYTES];
         for name in FINGERPRINTED.into_iter().filter(|name| self.has(name)) {
-            let bytes = self.read(name)?;
+            let (mut source, bytes) = self.stream(name)?;
             hash.update(name.as_bytes());
             hash.update([0]);
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(&bytes);
+            hash.update(bytes.to_le_bytes());
+            loop {
+                match source.read(&mut chunk).map_err(|source| self.io(name, source))? {
+                    0 => break,
+                    count => hash.update(&chunk[..count]),
+                }
+            }
         }
         let digest = hash.finalize();
         Ok(Fingerprint(
             digest.iter().map(|byte| format!("{byte:02x}")).collect(),
         ))
+    }
+
+    /// The file `name` to be read in parts, and its size.
+    pub(crate) fn stream(&self, name: &str) -> Result<(Box<dyn Source>, u64)> {
+        match &self.place {
+            Place::Folder(folder) => {
+                let mut file = File::open(folder.join(name)).map_err(|source| self.io(name, source))?;
+                let size = file.seek(SeekFrom::End(0)).and_then(|size| {
+                    file.rewind()?;
+                    Ok(size)
+                });
+                Ok((Box::new(file), size.map_err(|source| self.io(name, source))?))
+            }
+            Place::Embedded { .. } => {
+                let bytes = self.read(name)?;
+                let size = bytes.len() as u64;
+                Ok((Box::new(Cursor::new(bytes)), size))
+            }
+        }
+    }
+
+    /// Stamps of the files that decide the model's answers; none of files inside of the program.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn stamps(&self) -> Result<Vec<FileStamp>> {
+        let Place::Folder(folder) = &self.place else {
+            return Ok(Vec::new());
+        };
+        let stamp = |name: &str| {
+            let found =
+                std::fs::metadata(folder.join(name)).and_then(|found| Ok((found.len(), found.modified()?)));
+            let (bytes, modified) = found.map_err(|source| self.io(name, source))?;
+            let modified_ns = modified
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_nanos());
+            Ok(FileStamp {
+                name: name.to_owned(),
+                bytes,
+                modified_ns,
+            })
+        };
+        FINGERPRINTED
+            .into_iter()
+            .filter(|name| self.has(name))
+            .map(stamp)
+            .collect()
+    }
+
+    /// The folder, unless the files are inside of the program.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder),
+            Place::Embedded { .. } => None,
+        }
+    }
+
+    fn io(&self, name: &str, source: std::io::Error) -> Error {
+        match source.kind() {
+            std::io::ErrorKind::NotFound => self.missing(name),
+            _ => Error::Io {
+                path: self.label(name).into(),
+                source,
+            },
+        }
     }
 
     /// The folder's path, or the name of the embedded model.

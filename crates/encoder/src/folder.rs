@@ -6,14 +6,13 @@ use candle_core::DType;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{Config, Error, ModelFiles, Parameters, Result};
+use crate::{Config, Error, ModelFiles, Parameters, Result, StoredWeights};
 
-/// Reads `config.json` and `model.safetensors`.
+/// Reads `config.json` and opens `model.safetensors`.
 pub(crate) fn open_weights(files: &ModelFiles, device: &candle_core::Device) -> Result<(Config, Parameters)> {
-    let config = Config::from_json(&files.read("config.json")?, &files.label("config.json"))?;
-    let weights = files.read("model.safetensors")?;
-    let params = Parameters::from_safetensors(&weights, &files.label("model.safetensors"), device)?;
-    Ok((config, params))
+    let config = Config::open(files)?;
+    let weights = StoredWeights::open(files, "model.safetensors")?;
+    Ok((config, Parameters::stored(weights, device)))
 }
 
 /// Writes `config.json` and `model.safetensors`, weights in the type `dtype`; `architecture` is the class that

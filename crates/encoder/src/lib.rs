@@ -15,11 +15,13 @@ mod error;
 mod files;
 mod folder;
 mod heads;
+mod layout;
 pub mod ops;
 mod parameters;
 mod pass;
 mod pooling;
 mod sentence;
+mod stored;
 
 #[cfg(test)]
 mod tests;
@@ -29,12 +31,14 @@ pub use bert::Bert;
 pub use candle_core::{DType, Device, Tensor, Var};
 pub use config::{Activation, Config};
 pub use error::{Error, Result};
-pub use files::{Fingerprint, ModelFiles};
+pub use files::{FileStamp, Fingerprint, ModelFiles};
 pub use heads::{MaskedLm, MlmHead, NextSentence, PairScorer, SpanReader, TokenTagger};
+pub use layout::{Projection, SentenceLayout};
 pub use parameters::{Init, Parameters};
 pub use pass::Pass;
 pub use pooling::Pooling;
 pub use sentence::{Dense, SentenceEncoder};
+pub use stored::StoredWeights;
 
 // Turns on the AVX-512 kernels of the `gemm` that candle multiplies matrices with; nothing is called by name.
 use gemm as _;

@@ -1,15 +1,13 @@
 //! The named weights of a model: made fresh from a seed or taken from a safetensors file.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
-use safetensors::SafeTensors;
 
 use crate::pass::mix64;
-use crate::{Error, Result};
+use crate::{Error, Result, StoredWeights};
 
 /// How a fresh weight begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,13 +34,8 @@ pub struct Parameters {
 
 #[derive(Debug)]
 enum Source {
-    Fresh {
-        seed: u64,
-    },
-    File {
-        name: String,
-        weights: HashMap<String, Tensor>,
-    },
+    Fresh { seed: u64 },
+    File(StoredWeights),
 }
 
 /// A variable and the names under which its equal parts along dimension 0 are stored.
@@ -63,20 +56,9 @@ impl Parameters {
         Self::new(Source::Fresh { seed }, device, dtype)
     }
 
-    /// Weights of a safetensors file, held as f32; `file` names it in errors.
-    ///
-    /// # Errors
-    /// A damaged file, a weight that is not floating point, a value that is not finite.
-    pub fn from_safetensors(bytes: &[u8], file: &str, device: &Device) -> Result<Self> {
-        let weights = read_safetensors(bytes, file, device)?;
-        Ok(Self::new(
-            Source::File {
-                name: file.into(),
-                weights,
-            },
-            device,
-            DType::F32,
-        ))
+    /// Weights of a safetensors file, held as f32.
+    pub fn stored(weights: StoredWeights, device: &Device) -> Self {
+        Self::new(Source::File(weights), device, DType::F32)
     }
 
     fn new(source: Source, device: &Device, dtype: DType) -> Self {
@@ -92,7 +74,7 @@ impl Parameters {
     pub(crate) fn sibling(&self, name: &str) -> Self {
         let seed = match self.source.as_ref() {
             Source::Fresh { seed } => *seed,
-            Source::File { .. } => 0,
+            Source::File(_) => 0,
         };
         let seed = name
             .bytes()
@@ -148,67 +130,26 @@ impl Parameters {
     pub fn has(&self, name: &str) -> bool {
         match self.source.as_ref() {
             Source::Fresh { .. } => true,
-            Source::File { weights, .. } => find(weights, name).is_some(),
+            Source::File(weights) => weights.has(name),
         }
     }
 
-    /// Refuses a file that holds more layers than the configuration says: the answers would be those of a model that
-    /// was cut off.
+    /// Refuses a file that holds more layers than the configuration says.
     pub(crate) fn check_layers(&self, layers: usize) -> Result<()> {
-        let Source::File { name, weights } = self.source.as_ref() else {
-            return Ok(());
-        };
-        let number = |weight: &String| -> Option<usize> {
-            weight
-                .split_once("encoder.layer.")?
-                .1
-                .split('.')
-                .next()?
-                .parse()
-                .ok()
-        };
-        let found = weights
-            .keys()
-            .filter_map(number)
-            .max()
-            .map_or(0, |last| last.saturating_add(1));
-        if found > layers {
-            let accepted = format!("{found}, the layers in {name}");
-            return Err(Error::Setting {
-                field: "num_hidden_layers",
-                value: layers.to_string(),
-                accepted,
-            });
+        match self.source.as_ref() {
+            Source::Fresh { .. } => Ok(()),
+            Source::File(weights) => weights.check_layers(layers),
         }
-        Ok(())
     }
 
     fn make(&self, name: &str, shape: &[usize], init: Init) -> Result<Tensor> {
-        match self.source.as_ref() {
-            Source::Fresh { seed } => {
-                let values = fresh_values(*seed, name, shape.iter().product(), init);
-                Ok(Tensor::from_vec(values, shape, &Device::Cpu)?
-                    .to_dtype(self.dtype)?
-                    .to_device(&self.device)?)
-            }
-            Source::File { name: file, weights } => {
-                let Some(found) = find(weights, name) else {
-                    let (file, name, expected) = (file.clone(), name.into(), shape.to_vec());
-                    return Err(Error::MissingWeight { file, name, expected });
-                };
-                if found.dims() != shape {
-                    let (file, name) = (file.clone(), name.into());
-                    let (expected, found) = (shape.to_vec(), found.dims().to_vec());
-                    return Err(Error::WeightShape {
-                        file,
-                        name,
-                        expected,
-                        found,
-                    });
-                }
-                Ok(found.clone())
-            }
-        }
+        let values = match self.source.as_ref() {
+            Source::Fresh { seed } => fresh_values(*seed, name, shape.iter().product(), init),
+            Source::File(weights) => weights.get(name, shape)?,
+        };
+        Ok(Tensor::from_vec(values, shape, &Device::Cpu)?
+            .to_dtype(self.dtype)?
+            .to_device(&self.device)?)
     }
 
     /// All variables that were asked for, sorted by name.
@@ -260,78 +201,6 @@ pub(crate) fn write_safetensors(tensors: Vec<(String, Tensor)>, path: &Path) -> 
         reason: e.to_string(),
     })?;
     crate::folder::write_file(path, &bytes)
-}
-
-/// Finds a weight under its name, with or without the `bert.` prefix, and under the names of old checkpoints
-/// (`LayerNorm.gamma` and `LayerNorm.beta`).
-fn find<'a>(weights: &'a HashMap<String, Tensor>, name: &str) -> Option<&'a Tensor> {
-    let toggled: Cow<'_, str> = match name.strip_prefix("bert.") {
-        Some(bare) => bare.into(),
-        None => format!("bert.{name}").into(),
-    };
-    [name, toggled.as_ref()].into_iter().find_map(|name| {
-        weights
-            .get(name)
-            .or_else(|| weights.get(&legacy(name)?))
-            .filter(|tensor| tensor.rank() > 0)
-    })
-}
-
-fn legacy(name: &str) -> Option<String> {
-    let stem = name.strip_suffix("LayerNorm.weight").map(|stem| (stem, "gamma"));
-    let (stem, old) = stem.or_else(|| name.strip_suffix("LayerNorm.bias").map(|stem| (stem, "beta")))?;
-    Some(format!("{stem}LayerNorm.{old}"))
-}
-
-fn read_safetensors(bytes: &[u8], file: &str, device: &Device) -> Result<HashMap<String, Tensor>> {
-    let damaged = |reason: String| Error::Safetensors {
-        file: file.into(),
-        reason,
-    };
-    let parsed = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
-    let mut weights = HashMap::new();
-    for (name, view) in parsed.iter() {
-        let Some(dtype) = float_type(view.dtype()) else {
-            if is_integer_buffer(name) {
-                continue;
-            }
-            let found = format!("{:?}", view.dtype());
-            return Err(Error::WeightType {
-                file: file.into(),
-                name: name.into(),
-                found,
-            });
-        };
-        let raw = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
-        let tensor = raw.to_dtype(DType::F32)?;
-        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let (file, name, value) = (file.into(), name.into(), values[at]);
-            return Err(Error::WeightNotFinite {
-                file,
-                name,
-                value,
-                at,
-            });
-        }
-        weights.insert(name.into(), tensor.to_device(device)?);
-    }
-    Ok(weights)
-}
-
-/// Older checkpoints store the constant row `0, 1, 2, ...` beside the weights.
-fn is_integer_buffer(name: &str) -> bool {
-    name.ends_with("position_ids") || name.ends_with("token_type_ids")
-}
-
-fn float_type(dtype: safetensors::Dtype) -> Option<DType> {
-    match dtype {
-        safetensors::Dtype::F32 => Some(DType::F32),
-        safetensors::Dtype::F16 => Some(DType::F16),
-        safetensors::Dtype::BF16 => Some(DType::BF16),
-        safetensors::Dtype::F64 => Some(DType::F64),
-        _ => None,
-    }
 }
 
 fn fresh_values(seed: u64, name: &str, count: usize, init: Init) -> Vec<f32> {

@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use candle_core::{D, DType, Device, Tensor};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::bert::Linear;
-use crate::folder::{open_weights, read_json, save_weights, write_json};
-use crate::{Batch, Bert, Config, Error, Init, ModelFiles, Parameters, Pass, Pooling, Result};
+use crate::folder::{save_weights, write_json};
+use crate::layout::{Projection, SentenceLayout};
+use crate::{Batch, Bert, Config, Init, ModelFiles, Parameters, Pass, Pooling, Result, StoredWeights};
 
 /// An encoder whose answer for a text is one vector.
 #[derive(Debug, Clone)]
@@ -80,43 +80,23 @@ impl SentenceEncoder {
     /// # Errors
     /// A file that is missing or damaged, a module that is not known here, weights that do not fit.
     pub fn open(files: &ModelFiles, device: &Device) -> Result<Self> {
-        let (config, params) = open_weights(files, device)?;
-        let bert = Bert::new(&params, "", &config)?;
-        let mut model = Self {
-            bert,
-            pooling: Pooling::Mean,
-            dense: None,
-            normalize: false,
-            params,
-            max_seq_length: max_seq_length(files, &config)?,
+        let layout = SentenceLayout::open(files)?;
+        let params = Parameters::stored(StoredWeights::open(files, "model.safetensors")?, device);
+        let dense = |projection: &Projection| {
+            let weights = StoredWeights::open(files, &projection.weights_file())?;
+            let Projection {
+                input, output, tanh, ..
+            } = *projection;
+            Dense::new(Parameters::stored(weights, device), input, output, tanh)
         };
-        if files.has("modules.json") {
-            for module in read_json::<Vec<Module>>(files, "modules.json")? {
-                model.add_module(&module, files, device)?;
-            }
-        }
-        Ok(model)
-    }
-
-    fn add_module(&mut self, module: &Module, files: &ModelFiles, device: &Device) -> Result<()> {
-        match module.kind.rsplit('.').next().unwrap_or_default() {
-            "Transformer" => {}
-            "Pooling" => {
-                let name = format!("{}/config.json", module.path);
-                self.pooling = pooling_of(&read_json(files, &name)?)?;
-            }
-            "Dense" => self.dense = Some(open_dense(files, &module.path, self.dimension(), device)?),
-            "Normalize" => self.normalize = true,
-            _ => {
-                let accepted = "Transformer, Pooling, Dense, Normalize".into();
-                return Err(Error::Setting {
-                    field: "modules.json type",
-                    value: module.kind.clone(),
-                    accepted,
-                });
-            }
-        }
-        Ok(())
+        Ok(Self {
+            bert: Bert::new(&params, "", &layout.config)?,
+            pooling: layout.pooling,
+            dense: layout.projection.as_ref().map(dense).transpose()?,
+            normalize: layout.normalizes,
+            params,
+            max_seq_length: layout.max_seq_length,
+        })
     }
 
     /// Vectors of the texts, (batch, dimension).
@@ -229,11 +209,6 @@ impl SentenceEncoder {
 }
 
 impl Dense {
-    /// Whether its activation is the hyperbolic tangent; else it has none.
-    pub fn has_tanh(&self) -> bool {
-        self.tanh
-    }
-
     fn json(&self) -> Value {
         let activation = if self.tanh {
             "torch.nn.modules.activation.Tanh"
@@ -254,100 +229,4 @@ fn normalize(x: &Tensor) -> Result<Tensor> {
     // Under the root, so that the gradient of a row of zeros is a number.
     let length = (x.sqr()?.sum_keepdim(D::Minus1)? + 1e-24)?.sqrt()?;
     Ok(x.broadcast_div(&length)?)
-}
-
-#[derive(Deserialize)]
-struct Module {
-    path: String,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Deserialize)]
-struct SentenceSettings {
-    max_seq_length: Option<usize>,
-}
-
-fn max_seq_length(files: &ModelFiles, config: &Config) -> Result<usize> {
-    let positions = config.max_position_embeddings;
-    if !files.has("sentence_bert_config.json") {
-        return Ok(positions);
-    }
-    let settings: SentenceSettings = read_json(files, "sentence_bert_config.json")?;
-    Ok(settings.max_seq_length.unwrap_or(positions).min(positions))
-}
-
-/// The pooling mode: by name (sentence-transformers since 5.2), or the one of several switches that is on.
-fn pooling_of(settings: &Value) -> Result<Pooling> {
-    let modes = settings.as_object().into_iter().flatten();
-    let on = modes.filter(|(_, value)| value.as_bool() == Some(true));
-    let on: Vec<&str> = match settings.get("pooling_mode").and_then(Value::as_str) {
-        Some(name) => vec![name],
-        None => on
-            .filter_map(|(name, _)| name.strip_prefix("pooling_mode_"))
-            .collect(),
-    };
-    match on.as_slice() {
-        ["cls" | "cls_token"] => Ok(Pooling::Cls),
-        ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
-        ["max" | "max_tokens"] => Ok(Pooling::Max),
-        _ => {
-            let accepted = "one of cls, mean, max".into();
-            Err(Error::Setting {
-                field: "pooling_mode",
-                value: on.join(", "),
-                accepted,
-            })
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct DenseSettings {
-    in_features: usize,
-    out_features: usize,
-    #[serde(default = "yes")]
-    bias: bool,
-    #[serde(default)]
-    activation_function: String,
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn open_dense(files: &ModelFiles, path: &str, width: usize, device: &Device) -> Result<Dense> {
-    let settings: DenseSettings = read_json(files, &format!("{path}/config.json"))?;
-    let refuse = |field, value: String, accepted: String| {
-        Err(Error::Setting {
-            field,
-            value,
-            accepted,
-        })
-    };
-    if settings.in_features != width {
-        return refuse("in_features", settings.in_features.to_string(), width.to_string());
-    }
-    if !settings.bias {
-        return refuse("bias", "false".into(), "true".into());
-    }
-    let tanh = match settings
-        .activation_function
-        .rsplit('.')
-        .next()
-        .unwrap_or_default()
-    {
-        "Tanh" => true,
-        "Identity" | "" => false,
-        _ => {
-            return refuse(
-                "activation_function",
-                settings.activation_function,
-                "Tanh, Identity".into(),
-            );
-        }
-    };
-    let name = format!("{path}/model.safetensors");
-    let params = Parameters::from_safetensors(&files.read(&name)?, &files.label(&name), device)?;
-    Dense::new(params, settings.in_features, settings.out_features, tanh)
 }

@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
-use encoder::{Device, ModelFiles, Pooling, SentenceEncoder};
+use encoder::{ModelFiles, Pooling, Projection, SentenceLayout};
 use kernels::{Activation, InstructionSet, Precision};
 use rayon::ThreadPool;
 use serde::Deserialize;
 use text::Tokenizer;
 
-use crate::engine::{Engine, Tokens, Weights};
+use crate::engine::{Engine, Parts, Tokens, Weights};
 use crate::head::{Dense, pool};
-use crate::open::{check_vocabulary, open_tokenizer, tokenize};
+use crate::layer_error::{LayerError, LayerErrors};
+use crate::open::{check_vocabulary, open_engine, open_tokenizer, tokenize};
 use crate::prompts::Prompts;
 use crate::{Embed, InferError, ModelSettings, Role, threads};
 
@@ -27,6 +28,7 @@ pub struct Embedder {
     pool: ThreadPool,
     name: String,
     fingerprint: String,
+    notes: Vec<String>,
     /// Components of the hidden states, and of a vector.
     width: usize,
     dimension: usize,
@@ -50,48 +52,50 @@ impl Embedder {
             model: name.clone(),
             reason,
         };
-        let model = SentenceEncoder::open(files, &Device::Cpu).map_err(|e| refuse(e.to_string()))?;
+        let layout = SentenceLayout::open(files).map_err(|e| refuse(e.to_string()))?;
         let tokenizer = open_tokenizer(files).map_err(refuse)?;
-        check_vocabulary(&tokenizer, model.bert().config().vocab_size).map_err(refuse)?;
+        check_vocabulary(&tokenizer, layout.config.vocab_size).map_err(refuse)?;
         check_settings(files).map_err(refuse)?;
         let prompts = open_prompts(files).map_err(refuse)?;
-        let fingerprint = files.fingerprint().map_err(|e| refuse(e.to_string()))?;
         let used = |role| {
             tokenizer
                 .count_tokens(prompts.of(role))
                 .map_err(|e| refuse(e.to_string()))
         };
         let used = used(Role::Passage)?.max(used(Role::Query)?);
-        let tokens_max = model.max_seq_length().saturating_sub(used);
+        let longest = layout.max_seq_length;
+        let tokens_max = longest.saturating_sub(used);
         if tokens_max <= tokenizer.special_count(false) {
-            let longest = model.max_seq_length();
             return Err(refuse(format!(
                 "{longest} tokens leave no room for text beside the prompt"
             )));
         }
-        let weights = Weights::new(model.vars());
-        let config = model.bert().config();
-        let engine = Engine::new(&weights, "", config, settings.precision).map_err(refuse)?;
-        let projection = model.projection().map(|dense| {
-            Ok(Dense {
-                linear: weights.linear("2_Dense.linear", Precision::F32)?,
-                activation: dense.has_tanh().then_some(Activation::Tanh),
-            })
-        });
+        let opened = open_engine(files, &layout.config, settings.precision).map_err(refuse)?;
+        let projection = layout
+            .projection
+            .as_ref()
+            .map(|projection| open_projection(files, projection));
         Ok(Self {
-            fingerprint: fingerprint.to_string(),
-            width: config.hidden_size,
-            dimension: model.dimension(),
-            longest: model.max_seq_length(),
-            pooling: model.pooling(),
+            width: layout.config.hidden_size,
+            dimension: layout.dimension(),
+            pooling: layout.pooling,
             projection: projection.transpose().map_err(refuse)?,
+            engine: opened.engine,
+            fingerprint: opened.fingerprint,
+            notes: opened.notes,
+            longest,
             tokens_max,
-            engine,
             tokenizer,
             prompts,
             pool,
             name,
         })
+    }
+
+    /// What somebody who opened the model should know: packed weights that could not be used, a precision that
+    /// was measured to cost much.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The instructions that its arithmetic runs on.
@@ -102,6 +106,29 @@ impl Embedder {
     /// Multiplications and additions in the layers for a text of so many tokens, special ones included.
     pub fn operations(&self, tokens: usize) -> u64 {
         self.engine.operations(tokens)
+    }
+
+    /// How far the hidden states are from those of `reference`, the same model in another precision, over all
+    /// tokens of `texts`: one entry for the embeddings and one for each layer, each with what the layers before it
+    /// brought along.
+    ///
+    /// # Errors
+    /// When one of the two cannot be run, or `reference` is another model.
+    pub fn layer_errors(&self, reference: &Self, texts: &[&str]) -> Result<Vec<LayerError>, InferError> {
+        let failed = |reason: String| InferError::Run {
+            model: self.name.clone(),
+            reason,
+        };
+        if self.fingerprint != reference.fingerprint {
+            return Err(failed(format!("{} is another model", reference.name)));
+        }
+        let mut errors = LayerErrors::default();
+        for text in self.tokenize(texts, self.prompts.of(Role::Passage))? {
+            let exact = reference.engine.layer_states(&text).map_err(failed)?;
+            let found = self.engine.layer_states(&text).map_err(failed)?;
+            errors.add(&exact, &found, self.width);
+        }
+        Ok(errors.finish())
     }
 
     fn embed_round(&self, texts: &[&str], prompt: &str) -> Result<Vec<Vec<f32>>, InferError> {
@@ -194,6 +221,14 @@ impl Embed for Embedder {
     fn count_tokens(&self, text: &str) -> Result<usize, InferError> {
         self.tokenizer.count_tokens(text).map_err(tokenize)
     }
+}
+
+fn open_projection(files: &ModelFiles, projection: &Projection) -> Result<Dense, String> {
+    let mut weights = Weights::of_file(files, &projection.weights_file(), Precision::F32)?;
+    Ok(Dense {
+        linear: weights.linear("linear", &[], [projection.output, projection.input])?,
+        activation: projection.tanh.then_some(Activation::Tanh),
+    })
 }
 
 fn open_prompts(files: &ModelFiles) -> Result<Prompts, String> {

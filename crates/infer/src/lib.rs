@@ -3,15 +3,18 @@
 //! [`Embed`] and [`Rerank`] are the contracts that the query pipeline, the indexer and the server know. Neither
 //! shows a tensor, a device or a model's architecture. [`Embedder`] and [`Reranker`] fulfil them with a model
 //! folder; [`Scheduler`] stands before any [`Embed`] and puts requests that come at the same time into one batch.
-//! Models run unpadded over `kernels`, in the [`Precision`] of their [`ModelSettings`].
+//! Models run unpadded over `kernels`, in the [`Precision`] of their [`ModelSettings`]; [`pack`] makes them open fast.
 
 mod contract;
 mod embedder;
 mod engine;
 mod error;
 mod head;
+mod layer_error;
 mod open;
+mod packed;
 mod prompts;
+mod quality;
 mod reranker;
 mod scheduler;
 mod settings;
@@ -22,6 +25,9 @@ pub use contract::{Embed, Rerank, Role};
 pub use embedder::Embedder;
 pub use error::InferError;
 pub use kernels::{InstructionSet, Precision, burst};
+pub use layer_error::LayerError;
+pub use packed::{Packing, pack};
+pub use quality::{Measured, Quality};
 pub use reranker::Reranker;
 pub use scheduler::{Answer, Scheduler, SchedulerSettings, Waiting};
 pub use settings::ModelSettings;

@@ -1,9 +1,12 @@
 //! What opening every model has in common. Reasons are texts without the model's name, which the caller adds.
 
-use encoder::ModelFiles;
+use encoder::{Config, ModelFiles};
+use kernels::Precision;
 use text::Tokenizer;
 
-use crate::InferError;
+use crate::engine::{Engine, Weights};
+use crate::packed::PackedFile;
+use crate::{InferError, Quality};
 
 pub(crate) fn open_tokenizer(files: &ModelFiles) -> Result<Tokenizer, String> {
     // A file that is there and cannot be read is an error of its own, not a missing tokenizer.
@@ -30,4 +33,54 @@ pub(crate) fn tokenize(error: text::Error) -> InferError {
     InferError::Tokenize {
         reason: error.to_string(),
     }
+}
+
+/// An encoder with what is known of where it came from.
+pub(crate) struct Opened {
+    pub(crate) engine: Engine,
+    pub(crate) fingerprint: String,
+    /// What somebody who opened the model should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Opens the encoder of a model: from its packed form when there is one, else from its weights.
+pub(crate) fn open_engine(
+    files: &ModelFiles,
+    config: &Config,
+    precision: Precision,
+) -> Result<Opened, String> {
+    let mut notes = Vec::new();
+    let packed = PackedFile::open(files, precision).unwrap_or_else(|reason| {
+        notes.push(format!(
+            "packed weights are not used, so opening takes longer: {reason}"
+        ));
+        None
+    });
+    let (engine, fingerprint) = match packed {
+        Some(mut packed) => {
+            let engine = Engine::new(&mut packed, config, precision)?;
+            (engine, packed.fingerprint().to_owned())
+        }
+        None => {
+            let mut weights = Weights::open(files, config, precision)?;
+            let fingerprint = files.fingerprint().map_err(|error| error.to_string())?;
+            (
+                Engine::new(&mut weights, config, precision)?,
+                fingerprint.to_string(),
+            )
+        }
+    };
+    match Quality::open(files) {
+        Ok(quality) => notes.extend(
+            quality
+                .into_iter()
+                .flat_map(|quality| quality.notes(&fingerprint, precision)),
+        ),
+        Err(error) => notes.push(error.to_string()),
+    }
+    Ok(Opened {
+        engine,
+        fingerprint,
+        notes,
+    })
 }

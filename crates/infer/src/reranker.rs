@@ -1,15 +1,15 @@
 //! A cross-encoder from a model folder (Nogueira and Cho 2019, <https://arxiv.org/abs/1901.04085>).
 
-use encoder::{Config, Device, ModelFiles, PairScorer, Pooling};
+use encoder::{Config, ModelFiles, Pooling};
 use kernels::{Activation, Precision};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use serde::Deserialize;
 use text::Tokenizer;
 
-use crate::engine::{Engine, Tokens, Weights};
+use crate::engine::{Engine, Parts, Tokens, Weights};
 use crate::head::{Dense, pool};
-use crate::open::{check_vocabulary, open_tokenizer, tokenize};
+use crate::open::{check_vocabulary, open_engine, open_tokenizer, tokenize};
 use crate::{InferError, ModelSettings, Rerank, threads};
 
 /// A sequence classification model with one label, on the CPU.
@@ -22,6 +22,7 @@ pub struct Reranker {
     pool: ThreadPool,
     name: String,
     fingerprint: String,
+    notes: Vec<String>,
     tokens_max: usize,
     has_sigmoid: bool,
 }
@@ -41,8 +42,7 @@ impl Reranker {
             model: name.clone(),
             reason,
         };
-        let model = PairScorer::open(files, &Device::Cpu).map_err(|e| refuse(e.to_string()))?;
-        let config = model.bert.config();
+        let config = &Config::open(files).map_err(|e| refuse(e.to_string()))?;
         let tokenizer = open_tokenizer(files).map_err(refuse)?;
         check_vocabulary(&tokenizer, config.vocab_size).map_err(refuse)?;
         if config.num_labels() != 1 {
@@ -53,29 +53,25 @@ impl Reranker {
         }
         let has_sigmoid = has_sigmoid(config).map_err(refuse)?;
         let tokens_max = longest(files, config).map_err(refuse)?;
-        let fingerprint = files
-            .fingerprint()
-            .map_err(|e| refuse(e.to_string()))?
-            .to_string();
-        let weights = Weights::new(model.vars());
-        let dense = |name: &str, activation| {
-            let linear = weights.linear(name, Precision::F32);
-            linear.map(|linear| Dense { linear, activation }).map_err(refuse)
-        };
+        let opened = open_engine(files, config, settings.precision).map_err(refuse)?;
         Ok(Self {
-            engine: Engine::new(&weights, "bert.", config, settings.precision).map_err(refuse)?,
-            head: [
-                dense("bert.pooler.dense", Some(Activation::Tanh))?,
-                dense("classifier", None)?,
-            ],
+            engine: opened.engine,
+            fingerprint: opened.fingerprint,
+            notes: opened.notes,
+            head: open_head(files, config).map_err(refuse)?,
             width: config.hidden_size,
-            fingerprint,
             tokens_max,
             has_sigmoid,
             tokenizer,
             pool,
             name,
         })
+    }
+
+    /// What somebody who opened the model should know: packed weights that could not be used, a precision that
+    /// was measured to cost much.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     fn score_all(&self, query: &str, passages: &[&str]) -> Result<Vec<f32>, InferError> {
@@ -125,6 +121,20 @@ impl Rerank for Reranker {
     fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+}
+
+/// Pooler and classifier.
+fn open_head(files: &ModelFiles, config: &Config) -> Result<[Dense; 2], String> {
+    let mut weights = Weights::open(files, config, Precision::F32)?;
+    let width = config.hidden_size;
+    let mut dense = |name, outputs, activation| -> Result<Dense, String> {
+        let linear = weights.linear(name, &[], [outputs, width])?;
+        Ok(Dense { linear, activation })
+    };
+    Ok([
+        dense("bert.pooler.dense", width, Some(Activation::Tanh))?,
+        dense("classifier", config.num_labels(), None)?,
+    ])
 }
 
 /// Whether logits become sigmoids: sentence-transformers does so for one label unless the configuration, in its

@@ -1,18 +1,19 @@
 //! Models that say something of each token: taggers, extractive readers, masked language models.
 
-use encoder::{Config, Device, MaskedLm, ModelFiles, SpanReader, TokenTagger};
+use encoder::{Config, ModelFiles};
 use kernels::{LayerNorm, Precision};
 use rayon::ThreadPool;
 use text::{Encoding, Tokenizer};
 
-use crate::engine::{Engine, Tokens, Weights};
+use crate::engine::{Engine, Parts, Tokens, Weights};
 use crate::head::{Dense, activation};
-use crate::open::{check_vocabulary, open_tokenizer, tokenize};
+use crate::open::{check_vocabulary, open_engine, open_tokenizer, tokenize};
 use crate::{InferError, ModelSettings, threads};
 
 /// An encoder with a head on every token, on the CPU.
 pub struct TokenModel {
     engine: Engine,
+    notes: Vec<String>,
     head: Head,
     tokenizer: Tokenizer,
     pool: ThreadPool,
@@ -44,11 +45,10 @@ impl TokenModel {
     /// [`InferError::Open`] names the model and what is wrong with which file; [`InferError::Setting`] a setting
     /// out of range. So it is for the other kinds.
     pub fn tagger(files: &ModelFiles, settings: &ModelSettings) -> Result<Self, InferError> {
-        let open = || -> encoder::Result<_> {
-            let model = TokenTagger::open(files, &Device::Cpu)?;
-            Ok((Weights::new(model.vars()), model.bert.config().clone()))
+        let head = |weights: &mut Weights, config: &Config| {
+            plain(weights, "classifier", config.num_labels(), config)
         };
-        Self::open(files, settings, open, |weights, _| plain(weights, "classifier"))
+        Self::open(files, settings, head)
     }
 
     /// Opens an extractive reader (question answering): logits of beginning and ending at a token.
@@ -56,11 +56,8 @@ impl TokenModel {
     /// # Errors
     /// As [`TokenModel::tagger`].
     pub fn reader(files: &ModelFiles, settings: &ModelSettings) -> Result<Self, InferError> {
-        let open = || -> encoder::Result<_> {
-            let model = SpanReader::open(files, &Device::Cpu)?;
-            Ok((Weights::new(model.vars()), model.bert.config().clone()))
-        };
-        Self::open(files, settings, open, |weights, _| plain(weights, "qa_outputs"))
+        let head = |weights: &mut Weights, config: &Config| plain(weights, "qa_outputs", 2, config);
+        Self::open(files, settings, head)
     }
 
     /// Opens a masked language model: a logit for each entry of the vocabulary.
@@ -68,20 +65,17 @@ impl TokenModel {
     /// # Errors
     /// As [`TokenModel::tagger`].
     pub fn masked_lm(files: &ModelFiles, settings: &ModelSettings) -> Result<Self, InferError> {
-        let open = || -> encoder::Result<_> {
-            let model = MaskedLm::open(files, &Device::Cpu)?;
-            Ok((Weights::new(model.vars()), model.bert.config().clone()))
-        };
-        Self::open(files, settings, open, |weights, config| {
+        Self::open(files, settings, |weights, config| {
+            let width = config.hidden_size;
             let name = "cls.predictions";
             let dense = Dense {
-                linear: weights.linear(&format!("{name}.transform.dense"), Precision::F32)?,
+                linear: weights.linear(&format!("{name}.transform.dense"), &[], [width, width])?,
                 activation: Some(activation(config.hidden_act)),
             };
             let norm = weights.norm(&format!("{name}.transform.LayerNorm"), config)?;
             let (words, bias) = ("bert.embeddings.word_embeddings.weight", format!("{name}.bias"));
             let decoder = Dense {
-                linear: weights.linear_of(words, &bias, Precision::F32)?,
+                linear: weights.linear_of(words, &bias, [config.vocab_size, width])?,
                 activation: None,
             };
             Ok(Head {
@@ -94,8 +88,7 @@ impl TokenModel {
     fn open(
         files: &ModelFiles,
         settings: &ModelSettings,
-        open: impl FnOnce() -> encoder::Result<(Weights, Config)>,
-        head: impl FnOnce(&Weights, &Config) -> Result<Head, String>,
+        head: impl FnOnce(&mut Weights, &Config) -> Result<Head, String>,
     ) -> Result<Self, InferError> {
         let pool = threads::pool(settings.threads)?;
         let name = files.describe();
@@ -103,18 +96,27 @@ impl TokenModel {
             model: name.clone(),
             reason,
         };
-        let (weights, config) = open().map_err(|error| refuse(error.to_string()))?;
+        let config = Config::open(files).map_err(|error| refuse(error.to_string()))?;
         let tokenizer = open_tokenizer(files).map_err(refuse)?;
         check_vocabulary(&tokenizer, config.vocab_size).map_err(refuse)?;
+        let opened = open_engine(files, &config, settings.precision).map_err(refuse)?;
+        let mut weights = Weights::open(files, &config, Precision::F32).map_err(refuse)?;
         Ok(Self {
-            engine: Engine::new(&weights, "bert.", &config, settings.precision).map_err(refuse)?,
-            head: head(&weights, &config).map_err(refuse)?,
+            engine: opened.engine,
+            notes: opened.notes,
+            head: head(&mut weights, &config).map_err(refuse)?,
             width: config.hidden_size,
             longest: config.max_position_embeddings,
             tokenizer,
             pool,
             name,
         })
+    }
+
+    /// What somebody who opened the model should know: packed weights that could not be used, a precision that
+    /// was measured to cost much.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The logits of every token of texts, or of pairs of texts. What is longer than the model reads is cut.
@@ -171,11 +173,11 @@ impl TokenModel {
     }
 }
 
-fn plain(weights: &Weights, name: &str) -> Result<Head, String> {
+fn plain(weights: &mut Weights, name: &str, outputs: usize, config: &Config) -> Result<Head, String> {
     Ok(Head {
         transform: None,
         output: Dense {
-            linear: weights.linear(name, Precision::F32)?,
+            linear: weights.linear(name, &[], [outputs, config.hidden_size])?,
             activation: None,
         },
     })

@@ -185,7 +185,8 @@ fn a_folder_that_is_no_model_is_refused_by_name() {
     std::fs::remove_file(file("vocab.txt")).unwrap();
     assert!(refusal(folder.path()).contains("no tokenizer"));
 
-    std::fs::remove_file(file("model.safetensors")).unwrap();
+    let folder = support::model();
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     assert!(refusal(folder.path()).contains("model.safetensors"));
 }
 

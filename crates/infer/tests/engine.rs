@@ -202,3 +202,51 @@ fn logits_of_tokens_are_those_of_the_encoder() {
         .is_err()
     );
 }
+
+#[test]
+fn several_threads_on_one_text_change_no_bit() {
+    let folder = support::model();
+    let tokenizer = Tokenizer::from_files(|name| std::fs::read(folder.path().join(name)).ok()).unwrap();
+    let config = Config {
+        vocab_size: tokenizer.vocabulary_size(),
+        hidden_size: 256,
+        num_hidden_layers: 3,
+        num_attention_heads: 4,
+        intermediate_size: 512,
+        max_position_embeddings: 512,
+        initializer_range: 0.1,
+        ..Config::tiny()
+    };
+    let model = SentenceEncoder::fresh(
+        &Parameters::fresh(5, &Device::Cpu),
+        &config,
+        Pooling::Mean,
+        None,
+        true,
+    );
+    model.unwrap().save(folder.path(), DType::F32, 512).unwrap();
+    tokenizer.save(folder.path(), 512).unwrap();
+    let files = ModelFiles::folder(folder.path()).unwrap();
+    let mut texts = texts();
+    texts.push("nero sang ".repeat(300));
+    for (precision, _) in PRECISIONS {
+        let open = |threads| Embedder::open(&files, &ModelSettings { threads, precision }).unwrap();
+        let one = open(1);
+        for several in [open(2), open(3), open(4)] {
+            for text in &texts {
+                let vector = |model: &Embedder| model.embed(&[text], Role::Query).unwrap();
+                assert_eq!(vector(&one), vector(&several), "{precision}");
+            }
+            // Requests that come at the same time: one of them gets the team.
+            std::thread::scope(|scope| {
+                for text in &texts {
+                    let (one, several) = (&one, &several);
+                    scope.spawn(move || {
+                        let vector = |model: &Embedder| model.embed(&[text], Role::Query).unwrap();
+                        assert_eq!(vector(one), vector(several));
+                    });
+                }
+            });
+        }
+    }
+}

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::functions::{exp, exp2};
-use crate::linear::{LINE, Line};
+use crate::lines::{LINE, Line};
 use crate::rows::{Precision, Rows, encode_bf16};
 use crate::simd::{InstructionSet, Simd, Task, in_vectors};
 use crate::tile::{Arithmetic, Factor, Floats, Halves, ROWS_MAX, multiply, tile_rows, with_rows};
@@ -129,10 +129,8 @@ fn reserve(lines: &mut Vec<Line>, units: usize) {
     }
 }
 
-#[allow(unsafe_code, reason = "lines are units without padding")]
 fn units_of(lines: &mut [Line]) -> &mut [u32] {
-    // SAFETY: a `Line` is 16 units and nothing else, and the borrow goes on.
-    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE) }
+    bytemuck::cast_slice_mut(lines)
 }
 
 impl Text<'_> {

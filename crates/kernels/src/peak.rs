@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use crate::linear::Line;
+use crate::lines::Line;
 use crate::rows::Precision;
 use crate::simd::{InstructionSet, Simd, Task};
 use crate::tile::{Arithmetic, Bytes, Factor, Floats, Halves, ROWS_MAX, multiply};

@@ -1,5 +1,6 @@
 //! `cloze eval ...`: the options of each command, and where they go.
 
+mod precision;
 mod retrieve;
 mod runs;
 mod squad;
@@ -16,6 +17,8 @@ use launch::Exit;
 pub enum EvalCommand {
     /// Search with every query of a test collection (BEIR layout) and report how well it went.
     Retrieve(retrieve::RetrieveOptions),
+    /// Compare retrieval in f32 with arithmetic of fewer bits, and show where in the model it differs.
+    Precision(precision::PrecisionOptions),
     /// Repeat a report; ends with code 1 and says what differs, if anything does.
     Verify(verify::VerifyOptions),
     /// Measure run files of any system against judgments.
@@ -32,6 +35,7 @@ pub enum EvalCommand {
 pub fn run(command: &EvalCommand, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
     match command {
         EvalCommand::Retrieve(options) => retrieve::run(options, show_progress, screen),
+        EvalCommand::Precision(options) => precision::run(options, show_progress, screen),
         EvalCommand::Verify(options) => verify::run(options, show_progress, screen),
         EvalCommand::Runs(options) => runs::run(options, screen),
         EvalCommand::Squad(options) => squad::run(options, screen),

@@ -2,36 +2,40 @@
 
 use std::ops::Range;
 
-use kernels::{AttentionScratch, Linear, Precision, Rows, Target, attention};
+use kernels::{AttentionScratch, Precision, Rows, Target, attention};
 
-use super::{Engine, Layer, Tokens};
+use super::{Engine, Layer, Table, Tokens};
 
 /// Rows that take the feed-forward half of a layer together: their intermediate values stay in the cache.
-const BLOCK_ROWS: usize = 80;
+pub(super) const BLOCK_ROWS: usize = 80;
 
 /// The memory of one thread, kept from group to group.
 pub(super) struct Scratch {
     /// Hidden states.
-    states: Vec<f32>,
+    pub(super) states: Vec<f32>,
     /// What a product gave, before it is added to the states.
-    added: Vec<f32>,
+    pub(super) added: Vec<f32>,
     /// Of a block, before it is rounded to 8 bits.
-    wide: Vec<f32>,
+    pub(super) wide: Vec<f32>,
     /// The states, or what attention gave, as factors.
-    coded: Rows,
-    coded_wide: Rows,
-    query_key_value: Rows,
-    attention: AttentionScratch,
+    pub(super) coded: Rows,
+    pub(super) coded_wide: Rows,
+    pub(super) query_key_value: Rows,
+    pub(super) attention: AttentionScratch,
 }
 
 impl Scratch {
     pub(super) fn new(engine: &Engine) -> Self {
-        let width =
-            |linear: fn(&Layer) -> &Linear| engine.layers.first().map_or(0, |layer| linear(layer).outputs());
-        let (wide, all) = (
-            width(|layer| &layer.intermediate),
-            width(|layer| &layer.query_key_value),
-        );
+        Self::of_heads(engine, engine.heads.count)
+    }
+
+    /// For a thread that has so many of the heads.
+    pub(super) fn of_heads(engine: &Engine, heads: usize) -> Self {
+        let wide = engine
+            .layers
+            .first()
+            .map_or(0, |layer| layer.intermediate.outputs());
+        let all = 3 * engine.hidden / engine.heads.count * heads;
         // Scores of 8 bits would be too coarse. A pair of bf16 must not hold values of two heads.
         let has_pairs = (engine.hidden / engine.heads.count).is_multiple_of(2);
         let attention_precision = match engine.precision {
@@ -49,7 +53,7 @@ impl Scratch {
         }
     }
 
-    fn resize(&mut self, rows: usize, hidden: usize) {
+    pub(super) fn resize(&mut self, rows: usize, hidden: usize) {
         let block = rows.min(BLOCK_ROWS);
         grow(&mut self.states, rows * hidden);
         grow(&mut self.added, rows * hidden);
@@ -62,22 +66,25 @@ impl Scratch {
     }
 }
 
-fn grow(values: &mut Vec<f32>, count: usize) {
+pub(super) fn grow(values: &mut Vec<f32>, count: usize) {
     if values.len() < count {
         values.resize(count, 0.0);
     }
 }
 
 impl Engine {
-    /// Hidden states of the texts, one after the other.
+    /// Hidden states of the texts, one after the other. `observe` is given those of the embeddings and of each
+    /// layer.
     pub(super) fn forward<'a>(
         &self,
         texts: &[&Tokens],
         scratch: &'a mut Scratch,
+        observe: &mut dyn FnMut(&[f32]),
     ) -> Result<&'a [f32], String> {
         let rows = texts.iter().map(|text| text.ids.len()).sum();
         scratch.resize(rows, self.hidden);
         self.embed(texts, scratch)?;
+        observe(&scratch.states[..rows * self.hidden]);
         for layer in &self.layers {
             layer.query_key_value.apply(
                 self.set,
@@ -90,12 +97,13 @@ impl Engine {
             for first in (0..rows).step_by(BLOCK_ROWS) {
                 self.finish_layer(layer, first..rows.min(first + BLOCK_ROWS), scratch);
             }
+            observe(&scratch.states[..rows * self.hidden]);
         }
         Ok(&scratch.states[..rows * self.hidden])
     }
 
     /// Sums of the vectors of tokens, positions and segments, and their norm.
-    fn embed(&self, texts: &[&Tokens], scratch: &mut Scratch) -> Result<(), String> {
+    pub(super) fn embed(&self, texts: &[&Tokens], scratch: &mut Scratch) -> Result<(), String> {
         let rows = texts.iter().flat_map(|text| {
             let ids = text.ids.iter().enumerate();
             ids.map(|(at, &id)| [id, at as u32, text.types.get(at).copied().unwrap_or(0)])
@@ -119,13 +127,12 @@ impl Engine {
     }
 
     fn look_up(&self, table: usize, key: u32) -> Result<&[f32], String> {
-        let from = key as usize * self.hidden;
-        let vector = self.tables[table].get(from..from + self.hidden);
-        vector.ok_or_else(|| {
+        let Table { rows, lines } = &self.tables[table];
+        if key as usize >= *rows {
             let what = ["token", "position", "segment"][table];
-            let count = self.tables[table].len() / self.hidden;
-            format!("{what} {key}; accepted: below {count}")
-        })
+            return Err(format!("{what} {key}; accepted: below {rows}"));
+        }
+        Ok(&lines.floats()[key as usize * self.hidden..][..self.hidden])
     }
 
     /// Attention within each text, into `added`.

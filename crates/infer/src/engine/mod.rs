@@ -6,19 +6,21 @@
 
 mod group;
 mod plan;
+mod team;
 mod weights;
 
 use std::sync::{Mutex, PoisonError};
 
 use encoder::Config;
-use kernels::{Activation, AttentionHeads, InstructionSet, LayerNorm, Linear, Precision};
+use kernels::{Activation, AttentionHeads, InstructionSet, LayerNorm, Linear, Lines, Precision};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::head::activation;
 use group::Scratch;
 use plan::plan_groups;
-pub(crate) use weights::Weights;
+use team::Team;
+pub(crate) use weights::{Parts, Weights};
 
 /// The tokens of one text or pair.
 #[derive(Debug, Clone, Default)]
@@ -37,10 +39,18 @@ pub(crate) struct Engine {
     heads: AttentionHeads,
     activation: Activation,
     /// Vectors of tokens, positions and segments.
-    tables: [Vec<f32>; 3],
+    tables: [Table; 3],
     norm: LayerNorm,
     layers: Vec<Layer>,
     idle: Mutex<Vec<Scratch>>,
+    /// Of the threads that share a text, once there was one.
+    team: Mutex<Option<Team>>,
+}
+
+/// Vectors by key.
+struct Table {
+    rows: usize,
+    lines: Lines,
 }
 
 struct Layer {
@@ -53,42 +63,51 @@ struct Layer {
 }
 
 impl Engine {
-    /// Packs the encoder whose weights begin with `prefix`.
-    pub(crate) fn new(
-        weights: &Weights,
-        prefix: &str,
-        config: &Config,
-        precision: Precision,
-    ) -> Result<Self, String> {
-        let norm = |name: String| weights.norm(&name, config);
-        let table = |what: &str| weights.get(&format!("{prefix}embeddings.{what}_embeddings.weight"));
-        let layer = |at: usize| -> Result<Layer, String> {
-            let name = |part: &str| format!("{prefix}encoder.layer.{at}.{part}");
-            let linear = |part: &str| weights.linear(&name(part), precision);
+    /// Puts an encoder together.
+    ///
+    /// # Errors
+    /// A part that is missing or does not fit the configuration.
+    pub(crate) fn new(parts: &mut dyn Parts, config: &Config, precision: Precision) -> Result<Self, String> {
+        let (hidden, wide) = (config.hidden_size, config.intermediate_size);
+        let mut table = |what: &str, rows: usize| -> Result<Table, String> {
+            let lines = parts.values(&format!("embeddings.{what}_embeddings.weight"), &[rows, hidden])?;
+            Ok(Table { rows, lines })
+        };
+        let tables = [
+            table("word", config.vocab_size)?,
+            table("position", config.max_position_embeddings)?,
+            table("token_type", config.type_vocab_size)?,
+        ];
+        let norm = parts.norm("embeddings.LayerNorm", config)?;
+        let mut layer = |at: usize| -> Result<Layer, String> {
+            let name = |part: &str| format!("encoder.layer.{at}.{part}");
+            let square = [hidden, hidden];
             Ok(Layer {
-                query_key_value: linear("attention.self.qkv")?,
-                attended: linear("attention.output.dense")?,
-                attended_norm: norm(name("attention.output.LayerNorm"))?,
-                intermediate: linear("intermediate.dense")?,
-                output: linear("output.dense")?,
-                output_norm: norm(name("output.LayerNorm"))?,
+                query_key_value: parts.linear(&name("attention.self"), &["query", "key", "value"], square)?,
+                attended: parts.linear(&name("attention.output.dense"), &[], square)?,
+                attended_norm: parts.norm(&name("attention.output.LayerNorm"), config)?,
+                intermediate: parts.linear(&name("intermediate.dense"), &[], [wide, hidden])?,
+                output: parts.linear(&name("output.dense"), &[], [hidden, wide])?,
+                output_norm: parts.norm(&name("output.LayerNorm"), config)?,
             })
         };
+        let layers = (0..config.num_hidden_layers)
+            .map(&mut layer)
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             set: InstructionSet::best(),
             precision,
-            hidden: config.hidden_size,
+            hidden,
             heads: AttentionHeads {
                 count: config.num_attention_heads,
                 causal: config.is_decoder,
             },
             activation: activation(config.hidden_act),
-            tables: [table("word")?, table("position")?, table("token_type")?],
-            norm: norm(format!("{prefix}embeddings.LayerNorm"))?,
-            layers: (0..config.num_hidden_layers)
-                .map(layer)
-                .collect::<Result<_, _>>()?,
+            tables,
+            norm,
+            layers,
             idle: Mutex::default(),
+            team: Mutex::default(),
         })
     }
 
@@ -130,7 +149,10 @@ impl Engine {
         let groups = plan_groups(&lengths, pool.current_num_threads());
         let run = |group: &Vec<usize>| self.run_group(texts, group, &finish);
         let parts: Vec<Vec<T>> = match groups.as_slice() {
-            [group] => vec![run(group)?],
+            [group] => vec![match self.run_together(texts, group, pool, &finish) {
+                Some(results) => results?,
+                None => run(group)?,
+            }],
             groups => pool.install(|| {
                 groups
                     .par_iter()
@@ -156,16 +178,51 @@ impl Engine {
     ) -> Result<Vec<T>, String> {
         let texts: Vec<&Tokens> = group.iter().map(|&at| &texts[at]).collect();
         let mut scratch = self.idle().pop().unwrap_or_else(|| Scratch::new(self));
-        let states = self.forward(&texts, &mut scratch)?;
+        let states = self.forward(&texts, &mut scratch, &mut |_| ())?;
+        let results = self.finish(&texts, states, finish);
+        self.idle().push(scratch);
+        Ok(results)
+    }
+
+    /// Runs one group on several threads; none when it should run on one.
+    fn run_together<T>(
+        &self,
+        texts: &[Tokens],
+        group: &[usize],
+        pool: &ThreadPool,
+        finish: &impl Fn(&[f32]) -> T,
+    ) -> Option<Result<Vec<T>, String>> {
+        // Threads wait for each other in a team, so there is one team at a time.
+        let mut team = self.team.try_lock().ok()?;
+        if team.is_none() {
+            *team = Team::new(self, pool.current_num_threads());
+        }
+        let team = team.as_mut()?;
+        let texts: Vec<&Tokens> = group.iter().map(|&at| &texts[at]).collect();
+        let states = self.forward_together(&texts, team, pool);
+        Some(states.map(|states| self.finish(&texts, states, finish)))
+    }
+
+    fn finish<T>(&self, texts: &[&Tokens], states: &[f32], finish: &impl Fn(&[f32]) -> T) -> Vec<T> {
         let mut from = 0;
         let mut results = Vec::with_capacity(texts.len());
-        for text in &texts {
+        for text in texts {
             let to = from + text.ids.len() * self.hidden;
             results.push(finish(&states[from..to]));
             from = to;
         }
-        self.idle().push(scratch);
-        Ok(results)
+        results
+    }
+
+    /// Hidden states (tokens, hidden) of one text: those of the embeddings and of each layer.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(crate) fn layer_states(&self, text: &Tokens) -> Result<Vec<Vec<f32>>, String> {
+        let mut states = Vec::with_capacity(self.layers.len() + 1);
+        let mut scratch = Scratch::new(self);
+        self.forward(&[text], &mut scratch, &mut |layer| states.push(layer.to_vec()))?;
+        Ok(states)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {

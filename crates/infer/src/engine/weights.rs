@@ -1,48 +1,95 @@
-//! Weights by name, taken out of an opened model.
+//! Where an encoder takes its parts from.
 
-use std::collections::BTreeMap;
+use encoder::{Config, ModelFiles, StoredWeights};
+use kernels::{LayerNorm, Linear, Lines, Precision};
 
-use encoder::{Config, Var};
-use kernels::{LayerNorm, Linear, Precision};
+/// 8-bit sums of more inputs would not fit into 32 bits.
+const INT8_INPUTS_MAX: usize = 1 << 16;
 
-/// The variables of a model.
-pub(crate) struct Weights(BTreeMap<String, Var>);
+/// Gives the parts of an encoder by name.
+pub(crate) trait Parts {
+    /// A dense layer. With `stacked`, its outputs are those of the layers of these names under `name`, one after
+    /// the other. `shape` is outputs and inputs of one stored layer.
+    fn linear(&mut self, name: &str, stacked: &[&str], shape: [usize; 2]) -> Result<Linear, String>;
+
+    /// Values in row order, filled up to whole lines.
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Lines, String>;
+
+    /// A layer norm over hidden states.
+    fn norm(&mut self, name: &str, config: &Config) -> Result<LayerNorm, String> {
+        let width = config.hidden_size;
+        let mut values = |what: &str| -> Result<Vec<f32>, String> {
+            let lines = self.values(&format!("{name}.{what}"), &[width])?;
+            Ok(lines.floats()[..width].to_vec())
+        };
+        let (weight, bias) = (values("weight")?, values("bias")?);
+        Ok(LayerNorm::new(weight, bias, config.layer_norm_eps as f32))
+    }
+}
+
+/// The weights of a model folder, packed when they are asked for.
+pub(crate) struct Weights {
+    stored: StoredWeights,
+    precision: Precision,
+}
 
 impl Weights {
-    pub(crate) fn new(variables: Vec<(String, Var)>) -> Self {
-        Self(variables.into_iter().collect())
+    /// Opens `model.safetensors`, which has no more layers than the configuration says.
+    pub(crate) fn open(files: &ModelFiles, config: &Config, precision: Precision) -> Result<Self, String> {
+        let weights = Self::of_file(files, "model.safetensors", precision)?;
+        weights
+            .stored
+            .check_layers(config.num_hidden_layers)
+            .map_err(|error| error.to_string())?;
+        Ok(weights)
     }
 
-    /// The values of a weight, in row order.
-    pub(crate) fn get(&self, name: &str) -> Result<Vec<f32>, String> {
-        let var = self.0.get(name).ok_or_else(|| format!("no weight {name}"))?;
-        let values = var.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
-        values.map_err(|error| format!("{name}: {error}"))
+    /// Opens any file of weights.
+    pub(crate) fn of_file(files: &ModelFiles, name: &str, precision: Precision) -> Result<Self, String> {
+        let stored = StoredWeights::open(files, name).map_err(|error| error.to_string())?;
+        Ok(Self { stored, precision })
     }
 
-    /// A dense layer, packed.
-    pub(crate) fn linear(&self, name: &str, precision: Precision) -> Result<Linear, String> {
-        self.linear_of(&format!("{name}.weight"), &format!("{name}.bias"), precision)
+    fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, String> {
+        self.stored.get(name, shape).map_err(|error| error.to_string())
     }
 
-    /// A dense layer of a weight and a bias by their names.
-    pub(crate) fn linear_of(&self, weight: &str, bias: &str, precision: Precision) -> Result<Linear, String> {
-        /// 8-bit sums of more would not fit into 32 bits.
-        const INT8_INPUTS_MAX: usize = 1 << 16;
-        let (values, bias) = (self.get(weight)?, self.get(bias)?);
-        let inputs = values.len() / bias.len().max(1);
-        if precision == Precision::Int8 && inputs > INT8_INPUTS_MAX {
+    /// A dense layer whose weight and bias have names of their own.
+    pub(crate) fn linear_of(&self, weight: &str, bias: &str, shape: [usize; 2]) -> Result<Linear, String> {
+        let [outputs, inputs] = shape;
+        self.pack(
+            &self.get(weight, &shape)?,
+            &self.get(bias, &[outputs])?,
+            weight,
+            inputs,
+        )
+    }
+
+    fn pack(&self, weight: &[f32], bias: &[f32], name: &str, inputs: usize) -> Result<Linear, String> {
+        if self.precision == Precision::Int8 && inputs > INT8_INPUTS_MAX {
             return Err(format!(
-                "{weight} has {inputs} inputs; accepted in int8: up to {INT8_INPUTS_MAX}"
+                "{name} has {inputs} inputs; accepted in int8: up to {INT8_INPUTS_MAX}"
             ));
         }
-        Ok(Linear::pack(&values, &bias, inputs, precision))
+        Ok(Linear::pack(weight, bias, inputs, self.precision))
+    }
+}
+
+impl Parts for Weights {
+    fn linear(&mut self, name: &str, stacked: &[&str], shape: [usize; 2]) -> Result<Linear, String> {
+        let [outputs, inputs] = shape;
+        if stacked.is_empty() {
+            return self.linear_of(&format!("{name}.weight"), &format!("{name}.bias"), shape);
+        }
+        let (mut weight, mut bias) = (Vec::new(), Vec::new());
+        for part in stacked {
+            weight.extend(self.get(&format!("{name}.{part}.weight"), &shape)?);
+            bias.extend(self.get(&format!("{name}.{part}.bias"), &[outputs])?);
+        }
+        self.pack(&weight, &bias, name, inputs)
     }
 
-    /// A layer norm.
-    pub(crate) fn norm(&self, name: &str, config: &Config) -> Result<LayerNorm, String> {
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        let eps = config.layer_norm_eps as f32;
-        Ok(LayerNorm::new(self.get(&weight)?, self.get(&bias)?, eps))
+    fn values(&mut self, name: &str, shape: &[usize]) -> Result<Lines, String> {
+        Ok(self.get(name, shape)?.as_slice().into())
     }
 }
