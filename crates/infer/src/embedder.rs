@@ -5,6 +5,7 @@ use std::ops::Range;
 use encoder::{ModelFiles, Pooling, Projection, SentenceLayout};
 use kernels::{Activation, InstructionSet, Precision};
 use rayon::ThreadPool;
+use rayon::prelude::*;
 use serde::Deserialize;
 use text::Tokenizer;
 
@@ -159,21 +160,16 @@ impl Embedder {
             prompted = texts.iter().map(|text| format!("{prompt}{text}")).collect();
             wanted = prompted.iter().map(String::as_str).collect();
         }
-        let encode = || self.tokenizer.encode_batch(&wanted, self.longest);
+        let ids = |text: &&str| self.tokenizer.ids(text, self.longest);
         // One text is not worth waking a thread for.
-        let encodings = if texts.len() == 1 {
-            encode()
-        } else {
-            self.pool.install(encode)
+        let ids: Result<Vec<Vec<u32>>, _> = match wanted.as_slice() {
+            [text] => ids(text).map(|ids| vec![ids]),
+            texts => self.pool.install(|| texts.par_iter().map(ids).collect()),
         };
         // Without special tokens an empty text would have no token at all, and the model needs one.
         let unknown = self.tokenizer.special().unknown;
-        let tokens = encodings.map_err(tokenize)?.into_iter().map(|encoding| Tokens {
-            ids: if encoding.ids.is_empty() {
-                vec![unknown]
-            } else {
-                encoding.ids
-            },
+        let tokens = ids.map_err(tokenize)?.into_iter().map(|ids| Tokens {
+            ids: if ids.is_empty() { vec![unknown] } else { ids },
             types: Vec::new(),
         });
         Ok(tokens.collect())

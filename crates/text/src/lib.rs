@@ -3,6 +3,7 @@
 mod chunk;
 mod error;
 mod open;
+mod plain;
 mod save;
 mod tokenizer;
 pub mod vocabulary;

@@ -43,7 +43,7 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.with_truncation(None).map_err(damaged)?;
         let special = special_ids(&inner, config)?;
-        Ok(Self { inner, special })
+        Ok(Self::new(inner, special))
     }
 }
 

@@ -57,7 +57,9 @@ pub fn train_wordpiece(texts: impl Iterator<Item = String> + Send, settings: Set
         split_chinese: true,
     };
     let start = bert_file(&BERT_SPECIAL, &cleaning).to_string();
-    let mut tokenizer = Tokenizer::from_json(start.as_bytes(), &serde_json::Value::Null)?;
+    let Tokenizer {
+        mut inner, special, ..
+    } = Tokenizer::from_json(start.as_bytes(), &serde_json::Value::Null)?;
     let trainer = WordPieceTrainerBuilder::new()
         .vocab_size(settings.size)
         .min_frequency(settings.min_frequency)
@@ -70,11 +72,10 @@ pub fn train_wordpiece(texts: impl Iterator<Item = String> + Send, settings: Set
                 .collect(),
         )
         .build();
-    tokenizer
-        .inner
+    inner
         .train(&mut TrainerWrapper::from(trainer), texts)
         .map_err(library("training a vocabulary"))?;
-    Ok(tokenizer)
+    Ok(Tokenizer::new(inner, special))
 }
 
 /// How a vocabulary fits some texts.

@@ -61,7 +61,10 @@ fn check(tokenizer: &Tokenizer, golden: &Golden) -> Outcome {
         let texts: Vec<String> = case.texts.iter().map(|&at| golden.texts[at].text()).collect();
         let label = format!("texts {:?}, limit {}", case.texts, case.limit);
         let found = match texts.as_slice() {
-            [one] => tokenizer.encode(one, case.limit)?,
+            [one] => {
+                assert_eq!(tokenizer.ids(one, case.limit)?, case.ids, "{label}");
+                tokenizer.encode(one, case.limit)?
+            }
             [first, second] => tokenizer.encode_pair(first, second, case.limit)?,
             _ => return Err(format!("{label}: one or two texts are expected").into()),
         };
