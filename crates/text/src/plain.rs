@@ -1,8 +1,8 @@
 //! Ids of plain texts without the general pipeline.
 //!
-//! Most English text is ASCII, and on it BERT's pipeline (clean, lower case, split at spaces and punctuation,
-//! WordPiece) is a loop over bytes. Everything else, and every tokenizer that is built otherwise, goes through
-//! `tokenizers`, which is also what this path is tested against.
+//! Most words of English text are ASCII, and on them BERT's pipeline (clean, lower case, split at spaces and
+//! punctuation, WordPiece) is a loop over bytes. Everything else, and every tokenizer that is built otherwise, goes
+//! through `tokenizers`, which is also what this path is tested against.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,6 @@ enum Kind {
     Letter(u8),
     /// A word of its own.
     Punctuation,
-    Space,
     /// Vanishes, and joins its neighbours.
     Removed,
     /// May begin a token that is looked for before words are.
@@ -52,10 +51,10 @@ impl PlainWordPiece {
         for added in tokenizer.get_added_tokens_decoder().values() {
             let first = *added.content.as_bytes().first()?;
             for first in [first, first.to_ascii_lowercase(), first.to_ascii_uppercase()] {
-                // A token that begins with another byte does not occur in ASCII.
-                if let Some(kind) = kinds.get_mut(usize::from(first)) {
-                    *kind = Kind::Added;
-                }
+                // Only what begins with ASCII, and not with a space, is looked out for.
+                *kinds
+                    .get_mut(usize::from(first))
+                    .filter(|_| !first.is_ascii_whitespace())? = Kind::Added;
             }
         }
         Some(Self {
@@ -70,29 +69,47 @@ impl PlainWordPiece {
         })
     }
 
-    /// The ids of a text without special tokens, or none when the text is not plain.
-    pub(crate) fn ids(&self, text: &str) -> Option<Vec<u32>> {
-        if !text.is_ascii() {
-            return None;
-        }
+    /// The ids of a text without special tokens, or none when it may contain an added token. What has other than
+    /// ASCII between two spaces is left to `general`: spaces always end a word, so nothing crosses them.
+    ///
+    /// # Errors
+    /// That of `general`.
+    pub(crate) fn ids<E>(
+        &self,
+        text: &str,
+        general: impl Fn(&str) -> Result<Vec<u32>, E>,
+    ) -> Result<Option<Vec<u32>>, E> {
         let mut ids = Vec::with_capacity(text.len() / 4);
-        let mut word = Vec::new();
-        let mut piece = Vec::new();
-        for &byte in text.as_bytes() {
-            match self.kinds[usize::from(byte)] {
-                Kind::Letter(letter) => word.push(letter),
-                Kind::Removed => {}
-                Kind::Space => self.add_word(&mut word, &mut piece, &mut ids),
-                Kind::Punctuation => {
-                    self.add_word(&mut word, &mut piece, &mut ids);
-                    word.push(byte);
-                    self.add_word(&mut word, &mut piece, &mut ids);
-                }
-                Kind::Added => return None,
+        let (mut word, mut piece) = (Vec::new(), Vec::new());
+        for part in text.split([' ', '\t', '\n', '\r']) {
+            if self.may_hold_added(part) {
+                return Ok(None);
             }
+            if !part.is_ascii() {
+                ids.extend(general(part)?);
+                continue;
+            }
+            for &byte in part.as_bytes() {
+                match self.kinds[usize::from(byte)] {
+                    Kind::Letter(letter) => word.push(letter),
+                    Kind::Removed | Kind::Added => {}
+                    Kind::Punctuation => {
+                        self.add_word(&mut word, &mut piece, &mut ids);
+                        word.push(byte);
+                        self.add_word(&mut word, &mut piece, &mut ids);
+                    }
+                }
+            }
+            self.add_word(&mut word, &mut piece, &mut ids);
         }
-        self.add_word(&mut word, &mut piece, &mut ids);
-        Some(ids)
+        Ok(Some(ids))
+    }
+
+    fn may_hold_added(&self, part: &str) -> bool {
+        let kind = |byte: &u8| self.kinds.get(usize::from(*byte));
+        part.as_bytes()
+            .iter()
+            .any(|byte| kind(byte) == Some(&Kind::Added))
     }
 
     /// The longest pieces from the left; a word that they cannot spell to its end is unknown (Wu et al. 2016,
@@ -129,7 +146,6 @@ impl PlainWordPiece {
 
 fn kind(byte: u8, lowercase: bool) -> Kind {
     match byte {
-        b'\t' | b'\n' | b'\r' | b' ' => Kind::Space,
         _ if byte.is_ascii_control() => Kind::Removed,
         _ if byte.is_ascii_punctuation() => Kind::Punctuation,
         _ if lowercase => Kind::Letter(byte.to_ascii_lowercase()),

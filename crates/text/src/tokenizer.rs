@@ -98,10 +98,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn ids(&self, text: &str, max_tokens: usize) -> Result<Vec<u32>> {
-        let plain = self.plain.as_deref();
-        let Some((mut ids, wrapping)) =
-            plain.and_then(|(plain, wrapping)| Some((plain.ids(text)?, wrapping)))
-        else {
+        let Some((mut ids, wrapping)) = self.plain_ids(text)? else {
             return Ok(self.encode(text, max_tokens)?.ids);
         };
         let special = wrapping.before.len() + wrapping.after.len();
@@ -159,8 +156,8 @@ impl Tokenizer {
     /// # Errors
     /// When the model's own pipeline refuses the text.
     pub fn count_tokens(&self, text: &str) -> Result<usize> {
-        match self.plain.as_deref().and_then(|(plain, _)| plain.ids(text)) {
-            Some(ids) => Ok(ids.len()),
+        match self.plain_ids(text)? {
+            Some((ids, _)) => Ok(ids.len()),
             None => Ok(self.raw(text)?.len()),
         }
     }
@@ -190,6 +187,15 @@ impl Tokenizer {
         self.inner
             .get_post_processor()
             .map_or(0, |processor| processor.added_tokens(pair))
+    }
+
+    /// The ids without special tokens, and what belongs around them, when there is a fast way.
+    fn plain_ids(&self, text: &str) -> Result<Option<(Vec<u32>, &Wrapping)>> {
+        let Some((plain, wrapping)) = self.plain.as_deref() else {
+            return Ok(None);
+        };
+        let ids = plain.ids(text, |part| Ok::<_, Error>(self.raw(part)?.get_ids().to_vec()))?;
+        Ok(ids.map(|ids| (ids, wrapping)))
     }
 
     /// The text's tokens without special tokens.

@@ -81,7 +81,7 @@ fn every_byte_between_letters() {
 
 proptest! {
     #[test]
-    fn any_text(text in "([ -~]|[\\x00-\\x7f]|rome|Believ|un|##|[\\[\\]]|é){0,60}", max_tokens in 3usize..40) {
+    fn any_text(text in "([ -~]|[\\x00-\\x7f]|rome|Believ|un|##|[\\[\\]]|é|\u{301}|\u{a0}|\u{200b}|日|–|\u{2028}|\u{85}|İ|ß){0,60}", max_tokens in 3usize..40) {
         for tokenizer in [tokenizer(true), tokenizer(false)] {
             check(&tokenizer, &text, max_tokens);
         }
