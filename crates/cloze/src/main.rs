@@ -30,6 +30,7 @@ enum Command {
     Index(Box<indexer::IndexArgs>),
     Search(Box<indexer::SearchArgs>),
     Serve(server::ServeArgs),
+    Embed(Box<indexer::EmbedArgs>),
     Inspect(indexer::InspectArgs),
     Verify(indexer::VerifyArgs),
     /// Measure how good and how fast searching is.
@@ -66,6 +67,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Index(args) => indexer::index(&args, show_progress),
         Command::Search(args) => indexer::search(&args),
         Command::Serve(args) => server::run(&args).map(|()| Exit::Success),
+        Command::Embed(args) => indexer::embed(&args, show_progress),
         Command::Inspect(args) => indexer::inspect(&args),
         Command::Verify(args) => indexer::verify(&args),
         Command::Eval(command) => evals::run(&command, show_progress, screen),

@@ -1,0 +1,330 @@
+//! The options of `cloze embed`, and what it says at its end.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use corpus::TitleUse;
+use data::{Documents, ReadSettings, VectorFormat, VectorSchema, VectorWriter};
+use infer::{Embed, Embedder, Role};
+use launch::{Exit, Interrupt, Progress};
+use serde::Serialize;
+
+use super::intake::Intake;
+use super::join::join;
+use super::parts::{MadeBy, OutputError, Parts, Tally, parts_folder};
+use super::run::{Run, Target};
+use crate::failure::Cause;
+use crate::model::{EngineArgs, open_embedder, remembered};
+use crate::reading::{ReadingArgs, Titles};
+use crate::{OnError, Rejects};
+
+const EXAMPLES: &str = "\
+Examples:
+  cloze embed texts.jsonl --output vectors.parquet
+  cloze embed sentences.txt --output vectors.npy         a text a line; ids in vectors.npy.ids
+  cloze embed dump.csv --id-field url --text-field abstract --output vectors.arrow --model models/e5
+  cloze embed questions.jsonl --role query --output - | head -1
+Each text has one vector of unit length, in the order of the input; the end of a text that is longer than the model
+reads does not count, and the summary says of how many. A run that was interrupted goes on when it is repeated: what
+is finished lies in OUTPUT.parts until then.";
+
+/// Turn texts into vectors.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct EmbedArgs {
+    /// Files and folders to read; - is JSON Lines on standard input. Of plain text each line is a text.
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// File to write; - is JSON Lines on standard output, from which a run cannot go on.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Format of the output: arrow, parquet, npy, jsonl. Default: by extension.
+    #[arg(long, value_name = "FORMAT")]
+    output_format: Option<VectorFormat>,
+    /// Replace an output that is there.
+    #[arg(long)]
+    overwrite: bool,
+    /// Begin anew instead of going on from an interrupted run.
+    #[arg(long)]
+    restart: bool,
+    /// Model that makes the vectors: "bundled" or a folder.
+    #[arg(long, value_name = "NAME|DIR", default_value = bundled::NAME)]
+    model: String,
+    #[command(flatten)]
+    engine: EngineArgs,
+    /// On which side of a search the texts stand; some models embed queries otherwise than passages.
+    #[arg(long, value_enum, default_value_t)]
+    role: RoleArg,
+    /// What to do about a record that cannot be used, such as one without text.
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    on_error: OnError,
+    /// Write records that were skipped to this file, as JSON Lines with the reason.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Print a summary as JSON; on standard error when the vectors go to standard output.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Whether titles are embedded before their texts.
+    #[arg(long, value_enum, default_value = "join", help_heading = "Reading")]
+    titles: Titles,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum RoleArg {
+    #[default]
+    Passage,
+    Query,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Passage => Self::Passage,
+            RoleArg::Query => Self::Query,
+        }
+    }
+}
+
+impl RoleArg {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Passage => "passage",
+            Self::Query => "query",
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When input, model or output cannot be opened, an interrupted run was another one, or a record is not accepted
+/// and `--on-error` says stop. What was finished before is kept in the folder of parts.
+pub fn embed(args: &EmbedArgs, show_progress: bool) -> anyhow::Result<Exit> {
+    let interrupt = Interrupt::on_ctrl_c();
+    let started = Instant::now();
+    let format = args.output_format()?;
+    let documents = data::documents(&args.paths, &args.settings()?)?;
+    let files = (documents.files_count(), documents.files_skipped());
+    let embedder = open_embedder(&args.model, &args.engine.settings())?;
+    let mut run = args.run(documents, &embedder, &interrupt, show_progress)?;
+    let mut ended = run.all();
+    run.progress.finish();
+    let Run {
+        target,
+        tally,
+        vectors_kept,
+        ..
+    } = run;
+    let mut finished = false;
+    if ended.is_ok() && !interrupt.is_raised() {
+        match args.end(target, format, &embedder, &interrupt) {
+            Ok(all) => finished = all,
+            Err(error) => ended = Err(error.into()),
+        }
+    }
+    let report = Report {
+        tally,
+        vectors_made: tally.vectors - vectors_kept,
+        dimension: embedder.dimension(),
+        tokens_max: embedder.tokens_max(),
+        files: files.0,
+        files_skipped: files.1,
+        output: args.output.display().to_string(),
+        format: format.name(),
+        finished,
+        interrupted: interrupt.is_raised() && !finished,
+        seconds: started.elapsed().as_secs_f64(),
+        error: ended.as_ref().err().map(ToString::to_string),
+    };
+    report.print(args)?;
+    match ended {
+        Err(cause) => Err(args.failed(cause)),
+        Ok(()) if report.interrupted => Ok(Exit::Interrupted),
+        Ok(()) => Ok(Exit::Success),
+    }
+}
+
+impl EmbedArgs {
+    fn is_stream(&self) -> bool {
+        self.output == Path::new("-")
+    }
+
+    fn output_format(&self) -> anyhow::Result<VectorFormat> {
+        match (self.output_format, self.is_stream()) {
+            (None | Some(VectorFormat::Jsonl), true) => Ok(VectorFormat::Jsonl),
+            (Some(other), true) => anyhow::bail!(
+                "--output-format is {} with --output -; accepted: jsonl, or a file as --output",
+                other.name()
+            ),
+            (Some(format), false) => Ok(format),
+            (None, false) => Ok(VectorFormat::of_path(&self.output)?),
+        }
+    }
+
+    fn settings(&self) -> anyhow::Result<ReadSettings> {
+        let mut settings = self.reading.settings()?;
+        // Vectors carry no metadata, so that nothing in it is a reason to refuse a record.
+        settings.mapping.metadata = Some(Vec::new());
+        settings.text_lines = true;
+        Ok(settings)
+    }
+
+    fn run<'a>(
+        &self,
+        documents: Documents,
+        embedder: &'a Embedder,
+        interrupt: &Interrupt,
+        show_progress: bool,
+    ) -> anyhow::Result<Run<'a, Documents>> {
+        let target = self.target(embedder).map_err(Cause::from)?;
+        let rejects = self.rejects.as_deref().map(Rejects::create).transpose()?;
+        Ok(Run {
+            progress: match show_progress && !self.is_stream() {
+                true => Progress::new(documents.bytes_total(), "texts"),
+                false => Progress::hidden(),
+            },
+            meter: documents.meter(),
+            intake: Intake::new(documents, TitleUse::from(self.titles), self.on_error, rejects),
+            embed: embedder,
+            role: self.role.into(),
+            target,
+            interrupt: interrupt.clone(),
+            tally: Tally::default(),
+            vectors_kept: 0,
+            refused: 0,
+        })
+    }
+
+    fn target(&self, embedder: &Embedder) -> Result<Target, OutputError> {
+        if self.is_stream() {
+            let output = Box::new(std::io::stdout());
+            let writer = VectorWriter::stream(Path::new("standard output"), output, embedder.dimension());
+            return Ok(Target::Stream(writer));
+        }
+        if self.output.exists() && !self.overwrite || self.output.is_dir() {
+            return Err(OutputError::Exists(self.output.clone()));
+        }
+        let made_by = MadeBy {
+            fingerprint: embedder.fingerprint().to_owned(),
+            precision: self.engine.precision.to_string(),
+            role: self.role.name().to_owned(),
+        };
+        let parts = Parts::open(&self.output, made_by, embedder.dimension(), self.restart)?;
+        Ok(Target::Parts(parts))
+    }
+
+    /// Makes the output whole; false when that was interrupted.
+    fn end(
+        &self,
+        target: Target,
+        format: VectorFormat,
+        embedder: &Embedder,
+        interrupt: &Interrupt,
+    ) -> Result<bool, OutputError> {
+        let about = [
+            ("cloze.model", remembered(&self.model)),
+            ("cloze.fingerprint", embedder.fingerprint().to_owned()),
+            ("cloze.precision", self.engine.precision.to_string()),
+            ("cloze.role", self.role.name().to_owned()),
+            ("cloze.normalised", true.to_string()),
+        ];
+        let schema = VectorSchema {
+            dimension: embedder.dimension(),
+            about: about.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+        };
+        match target {
+            Target::Parts(parts) => join(parts, &self.output, format, &schema, interrupt),
+            Target::Stream(writer) => {
+                writer.finish()?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn failed(&self, cause: Cause) -> anyhow::Error {
+        let folder = parts_folder(&self.output);
+        let error = anyhow::Error::new(cause);
+        match !self.is_stream() && folder.join("000001.arrow").exists() {
+            true => error.context(format!(
+                "embedding stopped; what was finished is kept in {}, and the same command goes on from there",
+                folder.display()
+            )),
+            false => error,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    tally: Tally,
+    /// By this run.
+    vectors_made: u64,
+    dimension: usize,
+    tokens_max: usize,
+    files: usize,
+    files_skipped: usize,
+    output: String,
+    format: &'static str,
+    finished: bool,
+    interrupted: bool,
+    seconds: f64,
+    error: Option<String>,
+}
+
+impl Report {
+    fn print(&self, args: &EmbedArgs) -> anyhow::Result<()> {
+        match args.is_stream() {
+            true => self.write(&mut anstream::stderr().lock(), args.json),
+            false => self.write(&mut anstream::stdout().lock(), args.json),
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write, json: bool) -> anyhow::Result<()> {
+        if json {
+            serde_json::to_writer(&mut *out, self)?;
+            return Ok(writeln!(out)?);
+        }
+        Ok(self.say(out)?)
+    }
+
+    fn say(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let Tally {
+            vectors,
+            records_skipped: skipped,
+            texts_cut: cut,
+            tokens_cut,
+            ..
+        } = self.tally;
+        let (dimension, made, seconds) = (self.dimension, self.vectors_made, self.seconds);
+        writeln!(
+            out,
+            "{vectors} texts embedded in {dimension} dimensions, {skipped} skipped"
+        )?;
+        if cut > 0 {
+            let most = self.tokens_max;
+            writeln!(
+                out,
+                "{cut} texts cut at the {most} tokens that the model reads; {tokens_cut} tokens lost"
+            )?;
+        }
+        let kept = match vectors - made {
+            0 => String::new(),
+            kept => format!(", {kept} kept from before"),
+        };
+        let rate = made as f64 / seconds.max(1e-3);
+        writeln!(out, "{made} in {seconds:.1} s, {rate:.0}/s{kept}")?;
+        if self.files_skipped > 0 {
+            writeln!(out, "{} files of unknown formats passed over", self.files_skipped)?;
+        }
+        match (self.finished, self.interrupted) {
+            (true, _) => writeln!(out, "{}: {vectors} vectors, {}", self.output, self.format),
+            (_, true) => writeln!(out, "interrupted; the same command goes on from here"),
+            _ => Ok(()),
+        }
+    }
+}

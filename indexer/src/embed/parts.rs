@@ -1,0 +1,393 @@
+//! The folder of finished parts beside an output that is not finished.
+//!
+//! ```text
+//! OUTPUT.parts/lock           held by the one process that writes
+//! OUTPUT.parts/state.json     what made the vectors, and the parts that are finished
+//! OUTPUT.parts/000001.arrow   ids and vectors, whatever the format of OUTPUT
+//! ```
+//!
+//! A part is written and synced before the state names it, and the state is replaced in one step: whatever is
+//! interrupted before has not happened.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use data::{DataError, Reason, VectorFormat, VectorRows, VectorSchema, VectorWriter};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Rows after which a part is finished; what a killed run loses at most, and what is held in memory.
+const PART_ROWS: usize = 2048;
+
+const STATE: &str = "state.json";
+const STATE_NEXT: &str = "state.json.next";
+const LOCK: &str = "lock";
+
+/// Why vectors could not be put where they belong.
+#[derive(Debug, Error)]
+pub enum OutputError {
+    /// There is an output already.
+    #[error("{}: there is such a file already; accepted: another --output, or --overwrite", .0.display())]
+    Exists(PathBuf),
+    /// The operating system refused.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process writes the same output.
+    #[error("{}: another process is writing to this output", .0.display())]
+    Locked(PathBuf),
+    /// The folder of parts holds something else.
+    #[error("{}: this is not of an interrupted run; accepted: a folder of parts alone, or none", .0.display())]
+    Foreign(PathBuf),
+    /// The interrupted run was another one.
+    #[error("{}: the interrupted run had {was}, this one has {now}; repeat that one, or begin anew with --restart", .folder.display())]
+    Otherwise {
+        /// The folder of parts.
+        folder: PathBuf,
+        /// How the parts were made.
+        was: String,
+        /// How they would be made now.
+        now: String,
+    },
+    /// The input is not what the parts were made of.
+    #[error("{}: records {first} to {last} of the input are not what the interrupted run read; give the same input and options, or begin anew with --restart", .folder.display())]
+    Changed {
+        /// The folder of parts.
+        folder: PathBuf,
+        /// The first record of the part that differs, from 1.
+        first: u64,
+        /// Its last record.
+        last: u64,
+    },
+    /// A file of the folder is not what was written.
+    #[error("{}: damaged: {reason}; begin anew with --restart", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The vectors cannot be written down.
+    #[error("{0}")]
+    Data(DataError),
+}
+
+impl From<DataError> for OutputError {
+    fn from(error: DataError) -> Self {
+        let path = error.place.file.to_path_buf();
+        match *error.reason {
+            Reason::Io(source) => Self::Io { path, source },
+            _ => Self::Data(error),
+        }
+    }
+}
+
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OutputError {
+    let path = path.to_owned();
+    |source| OutputError::Io { path, source }
+}
+
+/// What decides the bits of a vector, beside its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MadeBy {
+    pub(super) fingerprint: String,
+    pub(super) precision: String,
+    pub(super) role: String,
+}
+
+/// What was done since the very beginning, earlier runs included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    /// Records that were read.
+    pub(super) records_read: u64,
+    /// Vectors that were made.
+    pub(super) vectors: u64,
+    /// Records that were passed over.
+    pub(super) records_skipped: u64,
+    /// Texts of more tokens than the model reads, whose end does not count.
+    pub(super) texts_cut: u64,
+    /// Tokens that do not count.
+    pub(super) tokens_cut: u64,
+}
+
+/// A text that the model refused; it has no row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Refused {
+    /// The number of its record, from 1.
+    pub(super) record: u64,
+    pub(super) reason: String,
+}
+
+/// A finished part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Part {
+    pub(super) rows: u64,
+    /// Of its ids and vectors.
+    pub(super) checksum: String,
+    /// At its end.
+    pub(super) tally: Tally,
+    /// Digest of all records up to its end.
+    pub(super) input: String,
+    pub(super) refused: Vec<Refused>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    version: u32,
+    made_by: MadeBy,
+    parts: Vec<Part>,
+}
+
+const VERSION: u32 = 1;
+
+/// The parts of one output; the folder is locked until this is dropped.
+pub(super) struct Parts {
+    folder: PathBuf,
+    dimension: usize,
+    state: State,
+    waiting: Waiting,
+    _lock: File,
+}
+
+/// Rows that are in no part yet, and the account at their end.
+#[derive(Default)]
+struct Waiting {
+    rows: VectorRows,
+    refused: Vec<Refused>,
+    end: Option<(Tally, u128)>,
+}
+
+/// The folder of parts of an output.
+pub(super) fn parts_folder(output: &Path) -> PathBuf {
+    let mut name = OsString::from(output);
+    name.push(".parts");
+    PathBuf::from(name)
+}
+
+/// The checksum of rows that come in portions.
+#[derive(Default)]
+pub(super) struct Checksum(Xxh3, Xxh3);
+
+impl Checksum {
+    pub(super) fn add(&mut self, rows: &VectorRows) {
+        for id in &rows.ids {
+            self.0.update(id.as_bytes());
+            self.0.update(b"\n");
+        }
+        for value in &rows.values {
+            self.1.update(&value.to_le_bytes());
+        }
+    }
+
+    pub(super) fn hex(&self) -> String {
+        format!("{:016x}{:016x}", self.0.digest(), self.1.digest())
+    }
+}
+
+pub(super) fn hex(digest: u128) -> String {
+    format!("{digest:032x}")
+}
+
+impl Parts {
+    /// Opens the folder of an output, or creates it. `restart` removes what is in it.
+    pub(super) fn open(
+        output: &Path,
+        made_by: MadeBy,
+        dimension: usize,
+        restart: bool,
+    ) -> Result<Self, OutputError> {
+        let folder = parts_folder(output);
+        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
+        check_names(&folder)?;
+        let lock = lock(&folder)?;
+        if restart {
+            remove_files(&folder, |name| name != LOCK)?;
+        }
+        let state = read_state(&folder)?;
+        if let Some((was, now)) = state
+            .as_ref()
+            .and_then(|state| difference(&state.made_by, &made_by))
+        {
+            return Err(OutputError::Otherwise { folder, was, now });
+        }
+        let empty = State {
+            version: VERSION,
+            made_by,
+            parts: Vec::new(),
+        };
+        Ok(Self {
+            folder,
+            dimension,
+            state: state.unwrap_or(empty),
+            waiting: Waiting::default(),
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The finished parts, in their order.
+    pub(super) fn finished(&self) -> &[Part] {
+        &self.state.parts
+    }
+
+    /// The file of a part, by its place from 0.
+    pub(super) fn file(&self, part: usize) -> PathBuf {
+        self.folder.join(format!("{:06}.arrow", part + 1))
+    }
+
+    /// Takes rows, with the account at their end; finishes a part when there are enough.
+    pub(super) fn add(
+        &mut self,
+        rows: VectorRows,
+        refused: Vec<Refused>,
+        end: (Tally, u128),
+    ) -> Result<(), OutputError> {
+        self.waiting.rows.append(rows);
+        self.waiting.refused.extend(refused);
+        self.waiting.end = Some(end);
+        match self.waiting.rows.len() >= PART_ROWS {
+            true => self.save(),
+            false => Ok(()),
+        }
+    }
+
+    /// Finishes a part with the rows that wait.
+    pub(super) fn save(&mut self) -> Result<(), OutputError> {
+        let Waiting { rows, refused, end } = std::mem::take(&mut self.waiting);
+        let Some((tally, input)) = end else {
+            return Ok(());
+        };
+        let schema = VectorSchema {
+            dimension: self.dimension,
+            about: Vec::new(),
+        };
+        let path = self.file(self.state.parts.len());
+        let mut writer = VectorWriter::create(&path, VectorFormat::Arrow, &schema)?;
+        writer.write(&rows)?;
+        writer.finish()?;
+        let mut checksum = Checksum::default();
+        checksum.add(&rows);
+        self.state.parts.push(Part {
+            rows: rows.len() as u64,
+            checksum: checksum.hex(),
+            tally,
+            input: hex(input),
+            refused,
+        });
+        self.write_state()
+    }
+
+    fn write_state(&self) -> Result<(), OutputError> {
+        let (next, path) = (self.folder.join(STATE_NEXT), self.folder.join(STATE));
+        let bytes = serde_json::to_vec(&self.state).map_err(|error| io_error(&path)(error.into()))?;
+        let written = File::create(&next).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
+        written.map_err(io_error(&next))?;
+        fs::rename(&next, &path).map_err(io_error(&path))?;
+        sync_folder(&self.folder)
+    }
+
+    /// Removes the folder, when its rows are in the output.
+    pub(super) fn remove(self) -> Result<(), OutputError> {
+        // The state goes first: parts without it are nothing.
+        remove_files(&self.folder, |name| name == STATE)?;
+        remove_files(&self.folder, |_| true)?;
+        fs::remove_dir(&self.folder).map_err(io_error(&self.folder))
+    }
+}
+
+/// Makes the names in a folder durable. Only Unix has such a thing.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), OutputError> {
+    match cfg!(unix) {
+        true => {
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(io_error(folder))
+        }
+        false => Ok(()),
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, OutputError> {
+    let path = folder.join(LOCK);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
+    let file = file.map_err(io_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OutputError::Locked(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
+    }
+}
+
+fn read_state(folder: &Path) -> Result<Option<State>, OutputError> {
+    let path = folder.join(STATE);
+    let damaged = |reason: String| OutputError::Damaged {
+        path: path.clone(),
+        reason,
+    };
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(io_error(&path))?,
+    };
+    let state: State = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    match state.version {
+        VERSION => Ok(Some(state)),
+        other => Err(damaged(format!("version {other}; accepted: {VERSION}"))),
+    }
+}
+
+/// The first option in which two runs differ: how it was, how it is.
+fn difference(was: &MadeBy, now: &MadeBy) -> Option<(String, String)> {
+    let pairs = [
+        ("the model", &was.fingerprint, &now.fingerprint),
+        ("--precision", &was.precision, &now.precision),
+        ("--role", &was.role, &now.role),
+    ];
+    let (name, was, now) = pairs.into_iter().find(|(_, was, now)| was != now)?;
+    Some((format!("{name} {was}"), format!("{name} {now}")))
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, OutputError> {
+    let entries = fs::read_dir(folder).map_err(io_error(folder))?;
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names
+        .collect::<io::Result<Vec<String>>>()
+        .map_err(io_error(folder))
+}
+
+/// Nothing is removed from a folder that holds what no run has written.
+fn check_names(folder: &Path) -> Result<(), OutputError> {
+    let is_part = |name: &str| {
+        let number = name.strip_suffix(".arrow").unwrap_or_default();
+        number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let known = |name: &str| [STATE, STATE_NEXT, LOCK].contains(&name) || super::join::is_draft(name);
+    match names(folder)?.iter().find(|name| !known(name) && !is_part(name)) {
+        Some(name) => Err(OutputError::Foreign(folder.join(name))),
+        None => Ok(()),
+    }
+}
+
+fn remove_files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), OutputError> {
+    for name in names(folder)?.iter().filter(|name| wanted(name)) {
+        let path = folder.join(name);
+        fs::remove_file(&path).map_err(io_error(&path))?;
+    }
+    Ok(())
+}
