@@ -10,10 +10,11 @@
 //! with the rows of a run that was never interrupted, or says that the input changed.
 
 mod command;
+mod error;
 mod intake;
 mod join;
 mod parts;
 mod run;
 
 pub use command::{EmbedArgs, embed};
-pub use parts::OutputError;
+pub use error::OutputError;

@@ -8,6 +8,8 @@ mod check;
 mod embed;
 mod failure;
 mod index_command;
+#[cfg(test)]
+mod letters;
 mod model;
 mod pipeline;
 mod reading;

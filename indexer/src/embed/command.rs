@@ -11,9 +11,10 @@ use infer::{Embed, Embedder, Role};
 use launch::{Exit, Interrupt, Progress};
 use serde::Serialize;
 
+use super::error::{OutputError, io_error};
 use super::intake::Intake;
 use super::join::join;
-use super::parts::{MadeBy, OutputError, Parts, Tally, parts_folder};
+use super::parts::{MadeBy, Parts, Tally, parts_folder};
 use super::run::{Run, Target};
 use crate::failure::Cause;
 use crate::model::{EngineArgs, open_embedder, remembered};
@@ -126,9 +127,10 @@ pub fn embed(args: &EmbedArgs, show_progress: bool) -> anyhow::Result<Exit> {
             Err(error) => ended = Err(error.into()),
         }
     }
+    let (made, seconds) = (tally.vectors - vectors_kept, started.elapsed().as_secs_f64());
     let report = Report {
         tally,
-        vectors_made: tally.vectors - vectors_kept,
+        vectors_made: made,
         dimension: embedder.dimension(),
         tokens_max: embedder.tokens_max(),
         files: files.0,
@@ -136,8 +138,10 @@ pub fn embed(args: &EmbedArgs, show_progress: bool) -> anyhow::Result<Exit> {
         output: args.output.display().to_string(),
         format: format.name(),
         finished,
+        goes_on: !args.is_stream(),
         interrupted: interrupt.is_raised() && !finished,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds,
+        texts_per_second: made as f64 / seconds.max(1e-3),
         error: ended.as_ref().err().map(ToString::to_string),
     };
     report.print(args)?;
@@ -205,16 +209,44 @@ impl EmbedArgs {
             let writer = VectorWriter::stream(Path::new("standard output"), output, embedder.dimension());
             return Ok(Target::Stream(writer));
         }
-        if self.output.exists() && !self.overwrite || self.output.is_dir() {
-            return Err(OutputError::Exists(self.output.clone()));
-        }
+        self.check_place()?;
         let made_by = MadeBy {
             fingerprint: embedder.fingerprint().to_owned(),
             precision: self.engine.precision.to_string(),
             role: self.role.name().to_owned(),
         };
         let parts = Parts::open(&self.output, made_by, embedder.dimension(), self.restart)?;
-        Ok(Target::Parts(parts))
+        Ok(Target::Parts(Box::new(parts)))
+    }
+
+    fn check_place(&self) -> Result<(), OutputError> {
+        let output = &self.output;
+        if output.is_dir() {
+            return Err(io_error(output)(std::io::ErrorKind::IsADirectory.into()));
+        }
+        if output.exists() && !self.overwrite {
+            return Err(OutputError::Exists(output.clone()));
+        }
+        let within = |input: &&PathBuf| {
+            let (input, output) = (input.canonicalize(), std::path::absolute(output));
+            let folder = output
+                .ok()
+                .and_then(|output| output.parent()?.canonicalize().ok());
+            let place = folder
+                .zip(self.output.file_name())
+                .map(|(folder, name)| folder.join(name));
+            input
+                .ok()
+                .zip(place)
+                .is_some_and(|(input, place)| place.starts_with(input))
+        };
+        match self.paths.iter().find(within) {
+            Some(input) => Err(OutputError::WithinInput {
+                output: output.clone(),
+                input: input.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Makes the output whole; false when that was interrupted.
@@ -237,7 +269,7 @@ impl EmbedArgs {
             about: about.map(|(name, value)| (name.to_owned(), value)).to_vec(),
         };
         match target {
-            Target::Parts(parts) => join(parts, &self.output, format, &schema, interrupt),
+            Target::Parts(parts) => join(*parts, &self.output, format, &schema, interrupt),
             Target::Stream(writer) => {
                 writer.finish()?;
                 Ok(true)
@@ -246,9 +278,13 @@ impl EmbedArgs {
     }
 
     fn failed(&self, cause: Cause) -> anyhow::Error {
+        let may_go_on = match &cause {
+            Cause::Output(error) => error.may_go_on(),
+            cause => cause.is_of_one_record(),
+        };
         let folder = parts_folder(&self.output);
         let error = anyhow::Error::new(cause);
-        match !self.is_stream() && folder.join("000001.arrow").exists() {
+        match may_go_on && !self.is_stream() && folder.exists() {
             true => error.context(format!(
                 "embedding stopped; what was finished is kept in {}, and the same command goes on from there",
                 folder.display()
@@ -272,7 +308,10 @@ struct Report {
     format: &'static str,
     finished: bool,
     interrupted: bool,
+    #[serde(skip)]
+    goes_on: bool,
     seconds: f64,
+    texts_per_second: f64,
     error: Option<String>,
 }
 
@@ -300,7 +339,7 @@ impl Report {
             tokens_cut,
             ..
         } = self.tally;
-        let (dimension, made, seconds) = (self.dimension, self.vectors_made, self.seconds);
+        let (dimension, made) = (self.dimension, self.vectors_made);
         writeln!(
             out,
             "{vectors} texts embedded in {dimension} dimensions, {skipped} skipped"
@@ -316,14 +355,15 @@ impl Report {
             0 => String::new(),
             kept => format!(", {kept} kept from before"),
         };
-        let rate = made as f64 / seconds.max(1e-3);
+        let (seconds, rate) = (self.seconds, self.texts_per_second);
         writeln!(out, "{made} in {seconds:.1} s, {rate:.0}/s{kept}")?;
         if self.files_skipped > 0 {
             writeln!(out, "{} files of unknown formats passed over", self.files_skipped)?;
         }
         match (self.finished, self.interrupted) {
             (true, _) => writeln!(out, "{}: {vectors} vectors, {}", self.output, self.format),
-            (_, true) => writeln!(out, "interrupted; the same command goes on from here"),
+            (_, true) if self.goes_on => writeln!(out, "interrupted; the same command goes on from here"),
+            (_, true) => writeln!(out, "interrupted"),
             _ => Ok(()),
         }
     }

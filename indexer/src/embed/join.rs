@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use data::{VectorFormat, VectorSchema, VectorWriter, ids_path, read_vectors};
 use launch::Interrupt;
 
-use super::parts::{Checksum, OutputError, Parts, io_error, sync_folder};
+use super::error::{OutputError, io_error};
+use super::parts::{Checksum, Parts, sync_folder};
 
 /// The output before it has its name; a sibling of the parts, so that it can be renamed.
 const DRAFT: &str = "joined";

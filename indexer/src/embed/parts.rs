@@ -14,10 +14,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use data::{DataError, Reason, VectorFormat, VectorRows, VectorSchema, VectorWriter};
+use data::{VectorFormat, VectorRows, VectorSchema, VectorWriter};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
+
+use super::error::{OutputError, io_error};
 
 /// Rows after which a part is finished; what a killed run loses at most, and what is held in memory.
 const PART_ROWS: usize = 2048;
@@ -25,74 +26,6 @@ const PART_ROWS: usize = 2048;
 const STATE: &str = "state.json";
 const STATE_NEXT: &str = "state.json.next";
 const LOCK: &str = "lock";
-
-/// Why vectors could not be put where they belong.
-#[derive(Debug, Error)]
-pub enum OutputError {
-    /// There is an output already.
-    #[error("{}: there is such a file already; accepted: another --output, or --overwrite", .0.display())]
-    Exists(PathBuf),
-    /// The operating system refused.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another process writes the same output.
-    #[error("{}: another process is writing to this output", .0.display())]
-    Locked(PathBuf),
-    /// The folder of parts holds something else.
-    #[error("{}: this is not of an interrupted run; accepted: a folder of parts alone, or none", .0.display())]
-    Foreign(PathBuf),
-    /// The interrupted run was another one.
-    #[error("{}: the interrupted run had {was}, this one has {now}; repeat that one, or begin anew with --restart", .folder.display())]
-    Otherwise {
-        /// The folder of parts.
-        folder: PathBuf,
-        /// How the parts were made.
-        was: String,
-        /// How they would be made now.
-        now: String,
-    },
-    /// The input is not what the parts were made of.
-    #[error("{}: records {first} to {last} of the input are not what the interrupted run read; give the same input and options, or begin anew with --restart", .folder.display())]
-    Changed {
-        /// The folder of parts.
-        folder: PathBuf,
-        /// The first record of the part that differs, from 1.
-        first: u64,
-        /// Its last record.
-        last: u64,
-    },
-    /// A file of the folder is not what was written.
-    #[error("{}: damaged: {reason}; begin anew with --restart", .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The vectors cannot be written down.
-    #[error("{0}")]
-    Data(DataError),
-}
-
-impl From<DataError> for OutputError {
-    fn from(error: DataError) -> Self {
-        let path = error.place.file.to_path_buf();
-        match *error.reason {
-            Reason::Io(source) => Self::Io { path, source },
-            _ => Self::Data(error),
-        }
-    }
-}
-
-pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OutputError {
-    let path = path.to_owned();
-    |source| OutputError::Io { path, source }
-}
 
 /// What decides the bits of a vector, beside its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,6 +239,17 @@ impl Parts {
         remove_files(&self.folder, |name| name == STATE)?;
         remove_files(&self.folder, |_| true)?;
         fs::remove_dir(&self.folder).map_err(io_error(&self.folder))
+    }
+}
+
+impl Drop for Parts {
+    /// A folder without a part is nothing to go on from.
+    fn drop(&mut self) {
+        if self.state.parts.is_empty() {
+            // What cannot be removed does no harm: the next run takes it over.
+            let _ = remove_files(&self.folder, |_| true);
+            let _ = fs::remove_dir(&self.folder);
+        }
     }
 }
 
