@@ -14,7 +14,9 @@ mod error;
 mod intake;
 mod join;
 mod parts;
+mod report;
 mod run;
+mod state;
 
 pub use command::{EmbedArgs, embed};
 pub use error::OutputError;

@@ -1,6 +1,5 @@
-//! The options of `cloze embed`, and what it says at its end.
+//! The options of `cloze embed`, and how it runs.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,13 +8,14 @@ use corpus::TitleUse;
 use data::{Documents, ReadSettings, VectorFormat, VectorSchema, VectorWriter};
 use infer::{Embed, Embedder, Role};
 use launch::{Exit, Interrupt, Progress};
-use serde::Serialize;
 
 use super::error::{OutputError, io_error};
 use super::intake::Intake;
 use super::join::join;
-use super::parts::{MadeBy, Parts, Tally, parts_folder};
+use super::parts::{Parts, parts_folder};
+use super::report::Report;
 use super::run::{Run, Target};
+use super::state::{MadeBy, Tally};
 use crate::failure::Cause;
 use crate::model::{EngineArgs, open_embedder, remembered};
 use crate::reading::{ReadingArgs, Titles};
@@ -27,9 +27,9 @@ Examples:
   cloze embed sentences.txt --output vectors.npy         a text a line; ids in vectors.npy.ids
   cloze embed dump.csv --id-field url --text-field abstract --output vectors.arrow --model models/e5
   cloze embed questions.jsonl --role query --output - | head -1
-Each text has one vector of unit length, in the order of the input; the end of a text that is longer than the model
-reads does not count, and the summary says of how many. A run that was interrupted goes on when it is repeated: what
-is finished lies in OUTPUT.parts until then.";
+Each text has one vector of unit length, in the order of the input. Of a text that is longer than the model reads the \
+end does not count, and the summary says how many those are.
+A run that was interrupted goes on when it is repeated; what is finished lies in OUTPUT.parts until then.";
 
 /// Turn texts into vectors.
 #[derive(Debug, Clone, Args)]
@@ -144,7 +144,7 @@ pub fn embed(args: &EmbedArgs, show_progress: bool) -> anyhow::Result<Exit> {
         texts_per_second: made as f64 / seconds.max(1e-3),
         error: ended.as_ref().err().map(ToString::to_string),
     };
-    report.print(args)?;
+    report.print(args.is_stream(), args.json)?;
     match ended {
         Err(cause) => Err(args.failed(cause)),
         Ok(()) if report.interrupted => Ok(Exit::Interrupted),
@@ -290,81 +290,6 @@ impl EmbedArgs {
                 folder.display()
             )),
             false => error,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Report {
-    #[serde(flatten)]
-    tally: Tally,
-    /// By this run.
-    vectors_made: u64,
-    dimension: usize,
-    tokens_max: usize,
-    files: usize,
-    files_skipped: usize,
-    output: String,
-    format: &'static str,
-    finished: bool,
-    interrupted: bool,
-    #[serde(skip)]
-    goes_on: bool,
-    seconds: f64,
-    texts_per_second: f64,
-    error: Option<String>,
-}
-
-impl Report {
-    fn print(&self, args: &EmbedArgs) -> anyhow::Result<()> {
-        match args.is_stream() {
-            true => self.write(&mut anstream::stderr().lock(), args.json),
-            false => self.write(&mut anstream::stdout().lock(), args.json),
-        }
-    }
-
-    fn write(&self, out: &mut dyn Write, json: bool) -> anyhow::Result<()> {
-        if json {
-            serde_json::to_writer(&mut *out, self)?;
-            return Ok(writeln!(out)?);
-        }
-        Ok(self.say(out)?)
-    }
-
-    fn say(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let Tally {
-            vectors,
-            records_skipped: skipped,
-            texts_cut: cut,
-            tokens_cut,
-            ..
-        } = self.tally;
-        let (dimension, made) = (self.dimension, self.vectors_made);
-        writeln!(
-            out,
-            "{vectors} texts embedded in {dimension} dimensions, {skipped} skipped"
-        )?;
-        if cut > 0 {
-            let most = self.tokens_max;
-            writeln!(
-                out,
-                "{cut} texts cut at the {most} tokens that the model reads; {tokens_cut} tokens lost"
-            )?;
-        }
-        let kept = match vectors - made {
-            0 => String::new(),
-            kept => format!(", {kept} kept from before"),
-        };
-        let (seconds, rate) = (self.seconds, self.texts_per_second);
-        writeln!(out, "{made} in {seconds:.1} s, {rate:.0}/s{kept}")?;
-        if self.files_skipped > 0 {
-            writeln!(out, "{} files of unknown formats passed over", self.files_skipped)?;
-        }
-        match (self.finished, self.interrupted) {
-            (true, _) => writeln!(out, "{}: {vectors} vectors, {}", self.output, self.format),
-            (_, true) if self.goes_on => writeln!(out, "interrupted; the same command goes on from here"),
-            (_, true) => writeln!(out, "interrupted"),
-            _ => Ok(()),
         }
     }
 }

@@ -7,7 +7,8 @@ use data::{VectorFormat, VectorSchema, VectorWriter, ids_path, read_vectors};
 use launch::Interrupt;
 
 use super::error::{OutputError, io_error};
-use super::parts::{Checksum, Parts, sync_folder};
+use super::parts::{Parts, sync_folder};
+use super::state::Checksum;
 
 /// The output before it has its name; a sibling of the parts, so that it can be renamed.
 const DRAFT: &str = "joined";

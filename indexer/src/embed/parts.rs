@@ -15,10 +15,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use data::{VectorFormat, VectorRows, VectorSchema, VectorWriter};
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::error::{OutputError, io_error};
+use super::state::{Checksum, MadeBy, Part, Refused, State, Tally, VERSION, difference, hex};
 
 /// Rows after which a part is finished; what a killed run loses at most, and what is held in memory.
 const PART_ROWS: usize = 2048;
@@ -26,60 +25,6 @@ const PART_ROWS: usize = 2048;
 const STATE: &str = "state.json";
 const STATE_NEXT: &str = "state.json.next";
 const LOCK: &str = "lock";
-
-/// What decides the bits of a vector, beside its text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct MadeBy {
-    pub(super) fingerprint: String,
-    pub(super) precision: String,
-    pub(super) role: String,
-}
-
-/// What was done since the very beginning, earlier runs included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tally {
-    /// Records that were read.
-    pub(super) records_read: u64,
-    /// Vectors that were made.
-    pub(super) vectors: u64,
-    /// Records that were passed over.
-    pub(super) records_skipped: u64,
-    /// Texts of more tokens than the model reads, whose end does not count.
-    pub(super) texts_cut: u64,
-    /// Tokens that do not count.
-    pub(super) tokens_cut: u64,
-}
-
-/// A text that the model refused; it has no row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Refused {
-    /// The number of its record, from 1.
-    pub(super) record: u64,
-    pub(super) reason: String,
-}
-
-/// A finished part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Part {
-    pub(super) rows: u64,
-    /// Of its ids and vectors.
-    pub(super) checksum: String,
-    /// At its end.
-    pub(super) tally: Tally,
-    /// Digest of all records up to its end.
-    pub(super) input: String,
-    pub(super) refused: Vec<Refused>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State {
-    version: u32,
-    made_by: MadeBy,
-    parts: Vec<Part>,
-}
-
-const VERSION: u32 = 1;
 
 /// The parts of one output; the folder is locked until this is dropped.
 pub(super) struct Parts {
@@ -105,30 +50,6 @@ pub(super) fn parts_folder(output: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The checksum of rows that come in portions.
-#[derive(Default)]
-pub(super) struct Checksum(Xxh3, Xxh3);
-
-impl Checksum {
-    pub(super) fn add(&mut self, rows: &VectorRows) {
-        for id in &rows.ids {
-            self.0.update(id.as_bytes());
-            self.0.update(b"\n");
-        }
-        for value in &rows.values {
-            self.1.update(&value.to_le_bytes());
-        }
-    }
-
-    pub(super) fn hex(&self) -> String {
-        format!("{:016x}{:016x}", self.0.digest(), self.1.digest())
-    }
-}
-
-pub(super) fn hex(digest: u128) -> String {
-    format!("{digest:032x}")
-}
-
 impl Parts {
     /// Opens the folder of an output, or creates it. `restart` removes what is in it.
     pub(super) fn open(
@@ -138,7 +59,7 @@ impl Parts {
         restart: bool,
     ) -> Result<Self, OutputError> {
         let folder = parts_folder(output);
-        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
+        create_folder(&folder)?;
         check_names(&folder)?;
         let lock = lock(&folder)?;
         if restart {
@@ -264,6 +185,14 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), OutputError> {
     }
 }
 
+/// The folder above is not created: a path that is mistyped is no place for vectors.
+fn create_folder(folder: &Path) -> Result<(), OutputError> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.map_err(io_error(folder)),
+    }
+}
+
 fn lock(folder: &Path) -> Result<File, OutputError> {
     let path = folder.join(LOCK);
     let file = OpenOptions::new()
@@ -294,17 +223,6 @@ fn read_state(folder: &Path) -> Result<Option<State>, OutputError> {
         VERSION => Ok(Some(state)),
         other => Err(damaged(format!("version {other}; accepted: {VERSION}"))),
     }
-}
-
-/// The first option in which two runs differ: how it was, how it is.
-fn difference(was: &MadeBy, now: &MadeBy) -> Option<(String, String)> {
-    let pairs = [
-        ("the model", &was.fingerprint, &now.fingerprint),
-        ("--precision", &was.precision, &now.precision),
-        ("--role", &was.role, &now.role),
-    ];
-    let (name, was, now) = pairs.into_iter().find(|(_, was, now)| was != now)?;
-    Some((format!("{name} {was}"), format!("{name} {now}")))
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, OutputError> {

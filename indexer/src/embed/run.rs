@@ -9,7 +9,8 @@ use launch::{Interrupt, Progress};
 
 use super::error::OutputError;
 use super::intake::{Intake, Mark, Step, Text};
-use super::parts::{Part, Parts, Refused, Tally, hex};
+use super::parts::Parts;
+use super::state::{Part, Refused, Tally, hex};
 use crate::failure::Cause;
 
 /// A round of texts is embedded in one call; it is closed at this many texts or bytes. An interruption waits for

@@ -8,7 +8,8 @@ use corpus::{DocumentId, Metadata, TitleUse};
 use data::{Place, Reason, VectorFormat, VectorSchema, read_vectors};
 
 use super::super::join::join;
-use super::super::parts::{MadeBy, parts_folder};
+use super::super::parts::parts_folder;
+use super::super::state::MadeBy;
 use super::*;
 use crate::letters::Letters;
 use crate::{OnError, Rejects};
@@ -190,11 +191,8 @@ fn a_damaged_part_never_gets_into_the_output() {
     let (target, ..) = place.run(&["aaa", "b"], OnError::Stop);
     let part = folder.join("000001.arrow");
     let mut bytes = std::fs::read(&part).unwrap();
-    // The first component of the first vector.
-    let one = bytes
-        .windows(4)
-        .position(|four| four == 1e-3_f32.to_le_bytes())
-        .unwrap();
+    let first = Letters.embed(&["aaa"], Role::Passage).unwrap()[0][0].to_le_bytes();
+    let one = bytes.windows(4).position(|four| four == first).unwrap();
     bytes[one] ^= 1;
     std::fs::write(&part, bytes).unwrap();
     let said = place.join(target).unwrap_err().to_string();
