@@ -109,46 +109,35 @@ pub fn embed(args: &EmbedArgs, show_progress: bool) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let format = args.output_format()?;
     let documents = data::documents(&args.paths, &args.settings()?)?;
-    let files = (documents.files_count(), documents.files_skipped());
+    let (files, files_skipped) = (documents.files_count(), documents.files_skipped());
     let embedder = open_embedder(&args.model, &args.engine.settings())?;
     let mut run = args.run(documents, &embedder, &interrupt, show_progress)?;
-    let mut ended = run.all();
+    let embedded = run.all();
     run.progress.finish();
-    let Run {
-        target,
-        tally,
-        vectors_kept,
-        ..
-    } = run;
-    let mut finished = false;
-    if ended.is_ok() && !interrupt.is_raised() {
-        match args.end(target, format, &embedder, &interrupt) {
-            Ok(all) => finished = all,
-            Err(error) => ended = Err(error.into()),
-        }
-    }
-    let (made, seconds) = (tally.vectors - vectors_kept, started.elapsed().as_secs_f64());
+    let (tally, kept) = (run.tally, run.vectors_kept);
+    let ended = embedded.and_then(|()| Ok(args.end(run.target, format, &embedder, &interrupt)?));
+    let (made, seconds) = (tally.vectors - kept, started.elapsed().as_secs_f64());
     let report = Report {
         tally,
         vectors_made: made,
         dimension: embedder.dimension(),
         tokens_max: embedder.tokens_max(),
-        files: files.0,
-        files_skipped: files.1,
+        files,
+        files_skipped,
         output: args.output.display().to_string(),
         format: format.name(),
-        finished,
+        finished: matches!(ended, Ok(true)),
+        interrupted: matches!(ended, Ok(false)),
         goes_on: !args.is_stream(),
-        interrupted: interrupt.is_raised() && !finished,
         seconds,
         texts_per_second: made as f64 / seconds.max(1e-3),
         error: ended.as_ref().err().map(ToString::to_string),
     };
     report.print(args.is_stream(), args.json)?;
     match ended {
+        Ok(true) => Ok(Exit::Success),
+        Ok(false) => Ok(Exit::Interrupted),
         Err(cause) => Err(args.failed(cause)),
-        Ok(()) if report.interrupted => Ok(Exit::Interrupted),
-        Ok(()) => Ok(Exit::Success),
     }
 }
 
@@ -257,6 +246,9 @@ impl EmbedArgs {
         embedder: &Embedder,
         interrupt: &Interrupt,
     ) -> Result<bool, OutputError> {
+        if interrupt.is_raised() {
+            return Ok(false);
+        }
         let about = [
             ("cloze.model", remembered(&self.model)),
             ("cloze.fingerprint", embedder.fingerprint().to_owned()),
