@@ -1,4 +1,4 @@
-//! Why an indexing run ended early.
+//! Why a run over documents ended early.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use infer::InferError;
 use search::SearchError;
 use thiserror::Error;
 
-use crate::Summary;
+use crate::{OutputError, Summary};
 
 /// An indexing run that ended early. What the summary counts as added is committed and stays.
 #[derive(Debug, Error)]
@@ -44,12 +44,23 @@ pub enum Cause {
         /// What is wrong with it.
         reason: SearchError,
     },
+    /// A text that the model refuses.
+    #[error("{place}: {reason}")]
+    Refused {
+        /// Where it stands.
+        place: Place,
+        /// What the model says.
+        reason: String,
+    },
     /// The model or its settings cannot be used.
     #[error(transparent)]
     Model(SearchError),
     /// The index cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Vectors cannot be put where they belong.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// The file of rejected records cannot be written.
     #[error("{}: {source}", .path.display())]
     Rejects {
@@ -65,7 +76,7 @@ impl Cause {
     pub(crate) fn is_of_one_record(&self) -> bool {
         matches!(
             self,
-            Self::Data(_) | Self::Duplicate { .. } | Self::Document { .. }
+            Self::Data(_) | Self::Duplicate { .. } | Self::Document { .. } | Self::Refused { .. }
         )
     }
 

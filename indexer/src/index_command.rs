@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use corpus::{DocumentId, StoreError, TitleUse, WriteStore};
-use data::{Documents, Format, Mapping, ReadSettings};
+use data::{Documents, ReadSettings};
 use index::{Index, Settings, WriterSettings};
-use infer::{Embed, Embedder, ModelSettings, Precision};
+use infer::{Embed, Embedder};
 use launch::{Exit, Interrupt, Progress};
 use search::ingest::IngestSettings;
 use serde::Serialize;
 
-use crate::model::{open_embedder, remembered};
+use crate::model::{EngineArgs, open_embedder, remembered};
 use crate::pipeline::ingest_of;
+use crate::reading::{ReadingArgs, Titles};
 use crate::{Indexing, OnError, Rejects, Summary, Watch, index_documents};
 
 const EXAMPLES: &str = "\
@@ -44,14 +45,18 @@ pub struct IndexArgs {
     /// Model that makes the vectors: "bundled" or a folder. Default: that of the index, else bundled.
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
-    /// Threads of the model. Default: one for each core.
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    precision: Precision,
+    #[command(flatten)]
+    engine: EngineArgs,
     #[command(flatten)]
     reading: ReadingArgs,
+    /// Field to keep as metadata; an empty name for none. Default: all others.
+    #[arg(
+        long,
+        value_name = "FIELD",
+        conflicts_with = "mapping",
+        help_heading = "Reading"
+    )]
+    metadata_field: Option<Vec<String>>,
     #[command(flatten)]
     shape: ShapeArgs,
     /// What to do about a record that cannot be used.
@@ -69,30 +74,6 @@ pub struct IndexArgs {
     /// Print a summary as JSON.
     #[arg(long)]
     json: bool,
-}
-
-/// Which field is what.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Reading")]
-struct ReadingArgs {
-    /// Format of all files: jsonl, csv, tsv, parquet, arrow, markdown, html, text. Default: by extension.
-    #[arg(long)]
-    format: Option<Format>,
-    /// Field of the id. Default: _id or id, else one is made of file and line.
-    #[arg(long, value_name = "FIELD")]
-    id_field: Option<String>,
-    /// Field of the title. Default: title.
-    #[arg(long, value_name = "FIELD")]
-    title_field: Option<String>,
-    /// Field of the text; several are joined. Dots reach inward: sections.paragraphs. Default: text.
-    #[arg(long, value_name = "FIELD")]
-    text_field: Vec<String>,
-    /// Field to keep as metadata; an empty name for none. Default: all others.
-    #[arg(long, value_name = "FIELD")]
-    metadata_field: Option<Vec<String>>,
-    /// TOML file with id, title, text and metadata, instead of the four options.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["id_field", "title_field", "text_field", "metadata_field"])]
-    mapping: Option<PathBuf>,
 }
 
 /// What is fixed when the index is created.
@@ -113,21 +94,6 @@ struct ShapeArgs {
     chunk_overlap: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Titles {
-    Join,
-    Ignore,
-}
-
-impl From<Titles> for TitleUse {
-    fn from(titles: Titles) -> Self {
-        match titles {
-            Titles::Join => Self::Join,
-            Titles::Ignore => Self::Ignore,
-        }
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -138,7 +104,7 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
     }
     let interrupt = Interrupt::on_ctrl_c();
     let started = Instant::now();
-    let documents = data::documents(&args.paths, &args.reading.settings()?)?;
+    let documents = data::documents(&args.paths, &args.read_settings()?)?;
     let (files, files_skipped) = (documents.files_count(), documents.files_skipped());
     let (index, embedder) = open(args)?;
     let settings = Indexing {
@@ -189,24 +155,14 @@ fn watch(
     })
 }
 
-impl ReadingArgs {
-    fn settings(&self) -> anyhow::Result<ReadSettings> {
-        let mapping = match &self.mapping {
-            Some(path) => Mapping::open(path)?,
-            None => Mapping {
-                id: self.id_field.clone(),
-                title: self.title_field.clone(),
-                text: self.text_field.clone(),
-                metadata: self.metadata_field.as_ref().map(|fields| {
-                    let named = fields.iter().filter(|field| !field.is_empty());
-                    named.cloned().collect()
-                }),
-            },
-        };
-        Ok(ReadSettings {
-            format: self.format,
-            mapping,
-        })
+impl IndexArgs {
+    fn read_settings(&self) -> anyhow::Result<ReadSettings> {
+        let mut settings = self.reading.settings()?;
+        if let Some(fields) = &self.metadata_field {
+            let named = fields.iter().filter(|field| !field.is_empty());
+            settings.mapping.metadata = Some(named.cloned().collect());
+        }
+        Ok(settings)
     }
 }
 
@@ -222,13 +178,7 @@ fn open(args: &IndexArgs) -> anyhow::Result<(Index, Embedder)> {
     };
     let recorded = made.as_ref().map(|made| made.model.as_str());
     let model = args.model.as_deref().or(recorded).unwrap_or(bundled::NAME);
-    let embedder = open_embedder(
-        model,
-        &ModelSettings {
-            threads: args.threads.map_or_else(launch::threads, NonZeroUsize::get),
-            precision: args.precision,
-        },
-    )?;
+    let embedder = open_embedder(model, &args.engine.settings())?;
     if let Some(made) = made
         .as_ref()
         .filter(|made| made.fingerprint != embedder.fingerprint())

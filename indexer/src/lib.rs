@@ -1,15 +1,19 @@
-//! The commands that build, inspect and search an index.
+//! The commands that build, inspect and search an index, and the one that makes vectors without one.
 //!
 //! [`index_documents`] is the way from a stream of documents into an index; the rest are the commands around it,
-//! each with its options ([`IndexArgs`], [`SearchArgs`], [`InspectArgs`], [`VerifyArgs`]) and a function that runs
+//! each with its options ([`IndexArgs`], [`SearchArgs`], [`InspectArgs`], [`VerifyArgs`], [`EmbedArgs`]) and a function that runs
 //! it and says how it ended.
 
 mod check;
+mod embed;
 mod failure;
 mod index_command;
+#[cfg(test)]
+mod letters;
 mod model;
 mod pack_command;
 mod pipeline;
+mod reading;
 mod rejects;
 mod render;
 mod search_command;
@@ -17,6 +21,7 @@ mod seen;
 mod summary;
 
 pub use check::{InspectArgs, VerifyArgs, inspect, verify};
+pub use embed::{EmbedArgs, OutputError, embed};
 pub use failure::{Cause, Failure};
 pub use index_command::{IndexArgs, default_settings, index};
 pub use model::open_embedder;

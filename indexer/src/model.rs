@@ -1,8 +1,31 @@
-//! Opening the model that an index is made with.
+//! Opening the model that vectors are made with.
+
+use std::num::NonZeroUsize;
 
 use anyhow::Context;
+use clap::Args;
 use index::Index;
-use infer::{Embedder, ModelSettings};
+use infer::{Embedder, ModelSettings, Precision};
+
+/// How models are run; all commands that open one share it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EngineArgs {
+    /// Threads of the models. Default: one for each core.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub(crate) precision: Precision,
+}
+
+impl EngineArgs {
+    pub(crate) fn settings(&self) -> ModelSettings {
+        ModelSettings {
+            threads: self.threads.map_or_else(launch::threads, NonZeroUsize::get),
+            precision: self.precision,
+        }
+    }
+}
 
 /// Opens a bi-encoder by name: `bundled`, or a folder.
 ///

@@ -24,7 +24,7 @@ const GROUP_BYTES_MAX: usize = 128 << 10;
 /// What to do about a record that is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum OnError {
-    /// Commit what was accepted before, and end.
+    /// Keep what was accepted before, and end.
     #[default]
     Stop,
     /// Count it, and go on without it.

@@ -64,6 +64,7 @@ impl Rejects {
                 line(second, format!("the document id was given before, at {first}"))
             }
             Cause::Document { place, reason } => line(place, reason.to_string()),
+            Cause::Refused { place, reason } => line(place, reason.clone()),
             _ => return Ok(()),
         };
         let written = serde_json::to_writer(&mut self.output, &line).map_err(std::io::Error::from);

@@ -1,18 +1,17 @@
 //! `cloze search`: a question to an index.
 
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use corpus::Filter;
-use infer::{Embed, ModelSettings, Precision, Rerank, Reranker};
+use infer::{Embed, ModelSettings, Rerank, Reranker};
 use launch::Exit;
 use search::{Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher};
 
 use crate::index_command::open_index;
-use crate::model::open_embedder_of;
+use crate::model::{EngineArgs, open_embedder_of};
 use crate::render::{RenderSettings, render};
 
 const EXAMPLES: &str = "\
@@ -67,12 +66,8 @@ pub struct SearchArgs {
     /// Model that embeds the question. Default: the one that the index remembers.
     #[arg(long, value_name = "NAME|DIR")]
     model: Option<String>,
-    /// Threads of the models. Default: one for each core.
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
-    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    precision: Precision,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -119,10 +114,7 @@ fn fusion(text: &str) -> Result<Fusion, String> {
 /// When index or model cannot be opened or do not belong together, or a value is out of range.
 pub fn search(args: &SearchArgs) -> anyhow::Result<Exit> {
     let index = open_index(&args.index)?;
-    let settings = ModelSettings {
-        threads: args.threads.map_or_else(launch::threads, NonZeroUsize::get),
-        precision: args.precision,
-    };
+    let settings = args.engine.settings();
     let request = args.request();
     let embedder = match request.mode.is_dense() {
         true => Some(open_embedder_of(&index, args.model.as_deref(), &settings)?),

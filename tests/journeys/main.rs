@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
 
 mod damage;
+mod embedding;
 mod fixture;
 mod formats;
 mod indexing;

@@ -23,7 +23,7 @@ use crate::source::Meter;
 /// Rows that are held at once.
 const BATCH_ROWS: usize = 256;
 
-const GAVE_UP: &str = "the content contradicts itself";
+pub(crate) const GAVE_UP: &str = "the content contradicts itself";
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
@@ -105,12 +105,12 @@ fn open_arrow(
     Rows::new(file, name, mapping, schema, batches, progress)
 }
 
-fn damaged(place: Place, error: &dyn std::fmt::Display) -> DataError {
+pub(crate) fn damaged(place: Place, error: &dyn std::fmt::Display) -> DataError {
     DataError::new(place, Reason::Damaged(error.to_string()))
 }
 
 /// What `read` returns, none when it panics: the readers of both formats assert on some damaged files.
-fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn caught<T>(read: impl FnOnce() -> T) -> Option<T> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).ok()
 }
 

@@ -14,7 +14,7 @@ use crate::error::{DataError, Located, Place, Reason};
 use crate::lines::{RECORD_BYTES_MAX, decode};
 use crate::mapping::Mapping;
 use crate::source::{self, Meter};
-use crate::{columns, html, jsonl, markdown, table};
+use crate::{columns, html, jsonl, markdown, plain, table};
 
 /// How documents are written down in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -34,7 +34,7 @@ pub enum Format {
     Markdown,
     /// HTML; the whole file is one document.
     Html,
-    /// Plain text; the whole file is one document.
+    /// Plain text; the whole file is one document, or each line ([`ReadSettings::text_lines`]).
     Text,
 }
 
@@ -80,6 +80,8 @@ pub struct ReadSettings {
     pub format: Option<Format>,
     /// Which field is what, in the formats that have fields.
     pub mapping: Mapping,
+    /// Whether each line of plain text is a document, instead of each file.
+    pub text_lines: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -271,6 +273,7 @@ impl Documents {
             Format::Arrow => Box::new(columns::arrow(&file, name, mapping, meter)?),
             Format::Markdown => Box::new(std::iter::once(whole(&file, name, meter, markdown::read)?).map(Ok)),
             Format::Html => Box::new(std::iter::once(whole(&file, name, meter, html::read)?).map(Ok)),
+            Format::Text if self.settings.text_lines => Box::new(plain::documents(&file, name, meter)?),
             Format::Text => {
                 let plain = |text: &str| (String::new(), text.to_owned());
                 Box::new(std::iter::once(whole(&file, name, meter, plain)?).map(Ok))

@@ -1,9 +1,10 @@
-//! Readers of the usual file formats into typed records.
+//! Readers of the usual file formats into typed records, and writers of vectors.
 //!
 //! [`documents()`] turns files, folders and the standard input into one stream of [`corpus::Document`]s that never
 //! holds more than one record (or batch of rows) in memory. Every error names file, line and column where the
 //! format has them, and reading goes on with the next record: whoever reads decides whether to stop.
 //! [`beir`], [`trec`], [`squad`] and [`pairs`] read the forms that training and evaluation use.
+//! [`VectorWriter`] is the way out: rows of vectors into the formats that other tools read.
 
 pub mod beir;
 mod columns;
@@ -15,10 +16,12 @@ mod lines;
 mod mapping;
 mod markdown;
 pub mod pairs;
+mod plain;
 mod source;
 pub mod squad;
 mod table;
 pub mod trec;
+mod vector_file;
 
 pub use documents::{Documents, Format, ReadSettings, documents};
 pub use error::{DataError, Located, Place, Reason};
@@ -27,6 +30,9 @@ pub use lines::{Lines, RECORD_BYTES_MAX};
 pub use mapping::Mapping;
 pub use markdown::read as markdown_text;
 pub use source::Meter;
+pub use vector_file::{
+    VectorBatches, VectorFormat, VectorRows, VectorSchema, VectorWriter, ids_path, read_vectors,
+};
 
 #[cfg(test)]
 mod tests {
@@ -49,6 +55,7 @@ mod tests {
         let settings = ReadSettings {
             format: Some(format),
             mapping,
+            ..ReadSettings::default()
         };
         let show = |read: Result<Located<corpus::Document>, DataError>| match read {
             Ok(Located { value, place }) => {

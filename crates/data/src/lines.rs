@@ -18,6 +18,7 @@ pub struct Lines {
     input: Box<dyn BufRead + Send>,
     file: Arc<Path>,
     line: u64,
+    with_blank: bool,
     ended: bool,
 }
 
@@ -36,8 +37,17 @@ impl Lines {
             input,
             file: Arc::clone(file),
             line: 0,
+            with_blank: false,
             ended: false,
         })
+    }
+
+    /// The same lines, with those that hold nothing but white space.
+    pub(crate) fn with_blank(self) -> Self {
+        Self {
+            with_blank: true,
+            ..self
+        }
     }
 
     /// The file that is read.
@@ -71,7 +81,7 @@ impl Iterator for Lines {
                     return Some(Err(self.fail(reason)));
                 }
                 Ok(Line::Whole) => match decode(bytes, self.line == 1) {
-                    Ok(text) if text.trim().is_empty() => {}
+                    Ok(text) if text.trim().is_empty() && !self.with_blank => {}
                     Ok(text) => return Some(Ok((self.line, text))),
                     Err(NotUtf8 { byte, before, lossy }) => {
                         let column = before.chars().count() as u64 + 1;
