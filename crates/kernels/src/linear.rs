@@ -320,7 +320,7 @@ impl Task for Product<'_> {
 impl Product<'_> {
     #[inline(always)]
     fn in_vectors<S: Simd, A: Arithmetic<S>>(self, s: S) {
-        if S::N == 16 {
+        if S::REGISTERS == 32 {
             self.panels::<S, A, 4>(s);
         } else {
             self.panels::<S, A, 2>(s);

@@ -40,7 +40,7 @@ impl Task for Burst {
 fn repeat<S: Simd, A: Arithmetic<S>>(s: S) -> usize {
     let x = vec![Line::default(); ROWS_MAX * UNITS / 16];
     let w = vec![Line::default(); UNITS * COLUMNS / 16];
-    let vectors = if S::N == 16 { 4 } else { 2 };
+    let vectors = if S::REGISTERS == 32 { 4 } else { 2 };
     for _ in 0..TIMES {
         let x = Factor {
             at: black_box(x.as_ptr()).cast(),
@@ -52,7 +52,7 @@ fn repeat<S: Simd, A: Arithmetic<S>>(s: S) -> usize {
         };
         // SAFETY: there are `ROWS_MAX` rows of `UNITS`, and `UNITS` rows of 64 columns, at least `4 * S::N`.
         unsafe {
-            if S::N == 16 {
+            if S::REGISTERS == 32 {
                 keep::<S, A, 4>(s, &multiply::<S, A, ROWS_MAX, 4>(s, x, w, UNITS));
             } else {
                 keep::<S, A, 2>(s, &multiply::<S, A, ROWS_MAX, 2>(s, x, w, UNITS));

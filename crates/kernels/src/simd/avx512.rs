@@ -1,34 +1,43 @@
-//! AVX-512 with VNNI and BF16: Zen 4 and later, Sapphire Rapids and later.
+//! AVX-512 with VNNI (Cascade Lake, Ice Lake), and with BF16 (Zen 4, Sapphire Rapids and later).
 #![allow(unsafe_code, reason = "instructions whose presence the token proves")]
 
 use std::arch::x86_64::*;
 
 use super::{Simd, Task};
 
-/// Proof that the machine has the instructions.
+/// Proof that the machine has the instructions; `BF16` with products of bf16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool>(());
 
-impl Avx512 {
+impl<const BF16: bool> Avx512<BF16> {
     pub(crate) fn detect() -> Option<Self> {
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("avx512bf16")
+            && (!BF16 || is_x86_feature_detected!("avx512bf16"))
             && is_x86_feature_detected!("fma");
         has.then_some(Self(()))
     }
 
     #[inline]
     pub(crate) fn call<T: Task>(self, task: T) -> T::Out {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")]
+        fn plain<T: Task, const BF16: bool>(set: Avx512<BF16>, task: T) -> T::Out {
+            task.run(set)
+        }
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,avx2,fma")]
-        fn compiled<T: Task>(set: Avx512, task: T) -> T::Out {
+        fn with_bf16<T: Task, const BF16: bool>(set: Avx512<BF16>, task: T) -> T::Out {
             task.run(set)
         }
         // SAFETY: `self` exists, so the machine has the instructions.
-        unsafe { compiled(self, task) }
+        unsafe {
+            match BF16 {
+                true => with_bf16(self, task),
+                false => plain(self, task),
+            }
+        }
     }
 }
 
@@ -46,10 +55,11 @@ macro_rules! op {
     };
 }
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type F = __m512;
     type I = __m512i;
     const N: usize = 16;
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -136,11 +146,18 @@ impl Simd for Avx512 {
     fn dot_bf16(self, acc: __m512, x: __m512i, w: __m512i) -> __m512 {
         // SAFETY: as everywhere here, and the types are 512 bits without invalid values.
         unsafe {
-            let (x, w) = (
-                std::mem::transmute::<__m512i, __m512bh>(x),
-                std::mem::transmute::<__m512i, __m512bh>(w),
-            );
-            _mm512_dpbf16_ps(acc, x, w)
+            if BF16 {
+                let (x, w) = (
+                    std::mem::transmute::<__m512i, __m512bh>(x),
+                    std::mem::transmute::<__m512i, __m512bh>(w),
+                );
+                return _mm512_dpbf16_ps(acc, x, w);
+            }
+            let high = _mm512_set1_epi32(0xFFFF_0000_u32 as i32);
+            let (x_high, w_high) = (_mm512_and_si512(x, high), _mm512_and_si512(w, high));
+            let (x_low, w_low) = (_mm512_slli_epi32::<16>(x), _mm512_slli_epi32::<16>(w));
+            let acc = self.fma(self.as_f32(x_high), self.as_f32(w_high), acc);
+            self.fma(self.as_f32(x_low), self.as_f32(w_low), acc)
         }
     }
     #[inline(always)]
@@ -172,7 +189,14 @@ impl Simd for Avx512 {
     unsafe fn store_bf16(self, at: *mut u16, a: __m512, n: usize) {
         // SAFETY: as everywhere here, and the types are 256 bits without invalid values.
         unsafe {
-            let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a));
+            let rounded = if BF16 {
+                std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a))
+            } else {
+                let bits = _mm512_castps_si512(a);
+                let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                let sum = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+                _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(sum))
+            };
             if n == 16 {
                 _mm256_storeu_si256(at.cast(), rounded);
             } else {

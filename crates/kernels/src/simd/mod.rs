@@ -9,6 +9,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 /// Goes through `$count` values in vectors: `$body` runs with the position `$at` and the number `$n` of values there,
@@ -43,6 +45,8 @@ pub(crate) trait Simd: Copy {
     type I: Copy;
     /// Numbers in a vector.
     const N: usize;
+    /// Vectors that the registers hold.
+    const REGISTERS: usize;
 
     fn splat(self, x: f32) -> Self::F;
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
@@ -124,7 +128,13 @@ enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx2Vnni(avx2::Avx2<true>),
     #[cfg(target_arch = "x86_64")]
-    Avx512(avx512::Avx512),
+    Avx512(avx512::Avx512<false>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(avx512::Avx512<true>),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon<false>),
+    #[cfg(target_arch = "aarch64")]
+    NeonMixed(neon::Neon<true>),
 }
 
 static AVAILABLE: LazyLock<Vec<InstructionSet>> = LazyLock::new(|| {
@@ -133,7 +143,13 @@ static AVAILABLE: LazyLock<Vec<InstructionSet>> = LazyLock::new(|| {
     {
         sets.extend(avx2::Avx2::<false>::detect().map(|set| InstructionSet(Kind::Avx2(set))));
         sets.extend(avx2::Avx2::<true>::detect().map(|set| InstructionSet(Kind::Avx2Vnni(set))));
-        sets.extend(avx512::Avx512::detect().map(|set| InstructionSet(Kind::Avx512(set))));
+        sets.extend(avx512::Avx512::<false>::detect().map(|set| InstructionSet(Kind::Avx512(set))));
+        sets.extend(avx512::Avx512::<true>::detect().map(|set| InstructionSet(Kind::Avx512Bf16(set))));
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        sets.extend(neon::Neon::<false>::detect().map(|set| InstructionSet(Kind::Neon(set))));
+        sets.extend(neon::Neon::<true>::detect().map(|set| InstructionSet(Kind::NeonMixed(set))));
     }
     sets
 });
@@ -162,6 +178,12 @@ impl InstructionSet {
             Kind::Avx2Vnni(set) => set.call(task),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512(set) => set.call(task),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16(set) => set.call(task),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon(set) => set.call(task),
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonMixed(set) => set.call(task),
         }
     }
 }
@@ -175,7 +197,13 @@ impl fmt::Display for InstructionSet {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2Vnni(_) => "AVX2 with AVX-VNNI",
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512(_) => "AVX-512 with VNNI and BF16",
+            Kind::Avx512(_) => "AVX-512 with VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16(_) => "AVX-512 with VNNI and BF16",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon(_) => "NEON with dot products",
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonMixed(_) => "NEON with mixed dot products",
         })
     }
 }

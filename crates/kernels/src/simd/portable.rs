@@ -24,6 +24,7 @@ impl Simd for Portable {
     type F = [f32; N];
     type I = [u32; N];
     const N: usize = N;
+    const REGISTERS: usize = 16;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; N] {
