@@ -199,3 +199,29 @@ fn settings_out_of_range_are_refused() {
         Ok(_) => panic!("opened"),
     }
 }
+
+#[test]
+fn a_million_texts_and_a_text_of_a_million_characters() {
+    let folder = support::model();
+    let model = open_with(folder.path(), 2, Precision::Int8).unwrap();
+    let texts = vec!["rome"; 1_000_000];
+    let vectors = model.embed(&texts, Role::Passage).unwrap();
+    assert_eq!(vectors.len(), texts.len());
+    assert!(vectors.iter().all(|vector| vector == &vectors[0]));
+    drop(vectors);
+
+    for part in ["a", "a ", "é", "日", "\0", "\u{301}"] {
+        let long = part.repeat(1_000_000);
+        let vector = &model.embed(&[&long], Role::Passage).unwrap()[0];
+        let cut = part.repeat(2000);
+        let length: f32 = vector.iter().map(|x| x * x).sum();
+        assert!((length - 1.0).abs() < 1e-3, "{part:?}");
+        // A word of more than a hundred letters is unknown however long it is, and the rest is cut away.
+        assert_eq!(
+            vector,
+            &model.embed(&[&cut], Role::Passage).unwrap()[0],
+            "{part:?}"
+        );
+    }
+    assert!(model.embed(&[], Role::Query).unwrap().is_empty());
+}
