@@ -231,3 +231,61 @@ fn answers_are_measured_as_both_squads_do() {
         .is_err()
     );
 }
+
+#[test]
+fn fewer_bits_are_compared_with_f32_and_kept_beside_the_model() {
+    let (data, model) = (collection(), tempfile::tempdir().unwrap());
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/bundled/models/encoder");
+    copy(&bundled, model.path());
+    let (data, folder) = (data.path().display(), model.path().display());
+    let (code, screen) = cloze(&format!("precision --model {folder} --data {data} --keep --json")).unwrap();
+    assert_eq!(code, Exit::Success);
+    let report: Value = serde_json::from_str(&screen).unwrap();
+    let collections = report["collections"].as_array().unwrap();
+    let names: Vec<&str> = collections
+        .iter()
+        .map(|one| one["precision"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["f32", "bf16", "int8"]);
+    assert_eq!(collections[0]["figures"][0]["mean"], 1.0);
+    for (one, least) in collections.iter().zip([0.999_999, 0.999, 0.98]) {
+        assert_eq!(one["documents"], 5, "the one without a text is left out");
+        assert!(one["cosine_min"].as_f64().unwrap() > least, "{one}");
+    }
+    let layers = report["layers"].as_array().unwrap();
+    assert_eq!(
+        layers.len(),
+        2 * 5,
+        "two precisions, the embeddings and four layers"
+    );
+    assert!(
+        layers
+            .iter()
+            .all(|layer| layer["relative_error"].as_f64().unwrap() < 0.2)
+    );
+    let kept = json(&model.path().join("precision.json"));
+    assert_eq!(kept["fingerprint"], report["fingerprint"]);
+    assert_eq!(kept["measured"][1]["precision"], "int8");
+
+    let (_, screen) = cloze(&format!(
+        "precision --model {folder} --data {data} --precision int8"
+    ))
+    .unwrap();
+    assert!(screen.contains("| int8 | 1.0000 | +0.0000 ["), "{screen}");
+    let error = cloze(&format!("precision --data {data} --keep"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("accepted: a folder"), "{error}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &to),
+            false => drop(std::fs::copy(&path, &to).unwrap()),
+        }
+    }
+}

@@ -6,5 +6,6 @@ mod embedding;
 mod fixture;
 mod formats;
 mod indexing;
+mod packing;
 mod searching;
 mod training;

@@ -5,15 +5,18 @@
 
 use std::ops::Range;
 
-use crate::functions::{exp, exp2};
+use crate::functions::exp2;
 use crate::lines::{LINE, Line};
-use crate::rows::{Precision, Rows, encode_bf16};
+use crate::rows::{Precision, Rows};
 use crate::simd::{InstructionSet, Simd, Task, in_vectors};
 use crate::tile::{Arithmetic, Factor, Floats, Halves, ROWS_MAX, multiply, tile_rows, with_rows};
 
 /// Vectors of columns of a narrow panel. Registers for sums are few: a wide panel of twice as many, or twice as many
 /// rows, only fit where a machine has 32.
 const VECTORS: usize = 2;
+/// Sums of powers between these are exact enough: no power overflowed, and none that counts vanished.
+const SUM_MIN: f32 = 1.0 / (1u64 << 60) as f32;
+const SUM_MAX: f32 = (1u128 << 100) as f32;
 
 /// Queries that meet the keys together.
 const QUERIES: usize = 2 * ROWS_MAX;
@@ -294,53 +297,56 @@ impl Text<'_> {
 
     /// Turns the scores of row `at` into weights that are not yet divided by their sum; returns one over the sum.
     #[inline(always)]
-    #[allow(unsafe_code, reason = "vectors within a row of scores")]
     fn weigh<S: Simd>(&mut self, s: S, at: usize, token: usize) -> f32 {
         let row = score_stride::<S>(self.tokens);
         let seen = if self.heads.causal { token + 1 } else { self.tokens };
-        let scores = &mut units_of(&mut self.scratch.scores)[at * row..][..row];
-        let start = scores.as_mut_ptr().cast::<f32>();
-        let mut most = s.splat(f32::NEG_INFINITY);
-        let whole = seen / S::N * S::N;
-        in_vectors!(S, whole, |from, _n| {
-            // SAFETY: whole vectors below `seen`, which is within the row.
-            most = unsafe { s.max(most, s.load(start.add(from))) };
-        });
-        let mut largest = s.largest(most);
-        for &score in &scores[whole..seen] {
-            largest = largest.max(f32::from_bits(score));
+        let mut sum = self.powers(s, at, seen, 0.0);
+        // Only where powers of the scores themselves overflow or vanish is the greatest score looked for.
+        if !(SUM_MIN..SUM_MAX).contains(&sum) {
+            let scores: &[f32] =
+                bytemuck::cast_slice(&units_of(&mut self.scratch.scores)[at * row..][..seen]);
+            let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            sum = self.powers(s, at, seen, largest);
         }
-        let factor = 1.0 / (self.width as f32).sqrt();
+        let weights = &mut units_of(&mut self.scratch.weights)[at * row..][..row];
+        match self.qkv.precision() {
+            Precision::Bf16 => {
+                let halves: &mut [u16] = bytemuck::cast_slice_mut(weights);
+                halves[seen..self.tokens.next_multiple_of(2)].fill(0);
+            }
+            Precision::F32 | Precision::Int8 => weights[seen..].fill(0),
+        }
+        1.0 / sum
+    }
+
+    /// Writes the powers of the first `seen` scores of row `at`, less `largest`, as weights; returns their sum.
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "vectors within a row of scores")]
+    fn powers<S: Simd>(&mut self, s: S, at: usize, seen: usize, largest: f32) -> f32 {
+        let row = score_stride::<S>(self.tokens);
         let is_bf16 = self.qkv.precision() == Precision::Bf16;
-        let shift = s.splat(largest);
-        let (factor, factor2) = (s.splat(factor), s.splat(factor * std::f32::consts::LOG2_E));
+        let scores = units_of(&mut self.scratch.scores)[at * row..][..row]
+            .as_ptr()
+            .cast::<f32>();
+        let weights = units_of(&mut self.scratch.weights)[at * row..][..row].as_mut_ptr();
+        let factor = std::f32::consts::LOG2_E / (self.width as f32).sqrt();
+        let (factor, shift) = (s.splat(factor), s.splat(-largest * factor));
         let mut sum = s.splat(0.0);
         in_vectors!(S, seen, |from, n| {
-            // SAFETY: `from + n` is at most `seen`.
+            // SAFETY: `from + n` is at most `seen`, which is within both rows.
             unsafe {
-                let to = start.add(from);
-                let off = s.sub(s.load_some(to, n), shift);
+                let power = s.fma(s.load_some(scores.add(from), n), factor, shift);
                 // Weights that bf16 rounds anyway need no better power.
-                let weight = if is_bf16 {
-                    exp2(s, s.mul(off, factor2), false)
+                let weight = exp2(s, power, !is_bf16);
+                if is_bf16 {
+                    s.store_bf16(weights.cast::<u16>().add(from), weight, n);
                 } else {
-                    exp(s, s.mul(off, factor))
-                };
-                s.store_some(to, weight, n);
+                    s.store_some(weights.cast::<f32>().add(from), weight, n);
+                }
                 sum = s.add(sum, s.first(weight, n));
             }
         });
-        scores[seen..].fill(0);
-        if is_bf16 {
-            let weights = &mut units_of(&mut self.scratch.weights)[at * row..][..self.tokens.div_ceil(2)];
-            // SAFETY: f32 and u32 have the same size and every pattern is valid.
-            let values = unsafe { std::slice::from_raw_parts(start, self.tokens) };
-            if let Some(last) = weights.last_mut() {
-                *last = 0;
-            }
-            encode_bf16(s, values, weights);
-        }
-        1.0 / s.sum(sum)
+        s.sum(sum)
     }
 
     /// The weighted means of the values, for `ROWS` queries from the `from`-th of those that begin at `token`.
@@ -355,13 +361,7 @@ impl Text<'_> {
         inverse: &[f32; QUERIES],
     ) {
         let columns = VECTORS * S::N;
-        let is_bf16 = self.qkv.precision() == Precision::Bf16;
-        let scratch = &mut *self.scratch;
-        let weights = if is_bf16 {
-            &mut scratch.weights
-        } else {
-            &mut scratch.scores
-        };
+        let weights = &mut self.scratch.weights;
         let row = score_stride::<S>(self.tokens);
         let weights = Factor {
             at: units_of(weights)[from * row..].as_ptr(),

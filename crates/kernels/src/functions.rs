@@ -19,7 +19,7 @@ pub enum Activation {
 /// `eˣ` with a relative error below 3e-7; x below -87 counts as -87, above 88 as 88 (Cephes `expf`).
 #[inline(always)]
 #[allow(clippy::excessive_precision, reason = "coefficients as published")]
-pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
+fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let x = s.min(s.max(x, s.splat(-87.0)), s.splat(88.0));
     let n = s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E)));
     let r = s.fma(n, s.splat(-0.693_359_375), x);
@@ -34,12 +34,13 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     s.scale2(value, n)
 }
 
-/// `2ʸ` for y up to 127 with a relative error below 4e-7 plus that of `y`, or 2e-4 when it is not `exact`: minimax
-/// fits of degree 5 and 3. What is below -126 counts as -126.
+/// `2ʸ` with a relative error below 4e-7 plus that of `y`, or 2e-4 when it is not `exact`: minimax
+/// fits of degree 5 and 3. What is below -126 counts as -126,
+/// what is above 127 as 127.
 #[inline(always)]
 #[allow(clippy::excessive_precision, reason = "coefficients as fitted")]
 pub(crate) fn exp2<S: Simd>(s: S, y: S::F, exact: bool) -> S::F {
-    let y = s.max(y, s.splat(-126.0));
+    let y = s.min(s.max(y, s.splat(-126.0)), s.splat(127.0));
     let n = s.round(y);
     let r = s.sub(y, n);
     let p = if exact {

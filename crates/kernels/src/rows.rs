@@ -142,7 +142,7 @@ impl Task for Encode<'_> {
 /// Rounds `values` to bf16; there is room for them in `units`.
 #[inline(always)]
 #[allow(unsafe_code, reason = "vectors at positions within the slices")]
-pub(crate) fn encode_bf16<S: Simd>(s: S, values: &[f32], units: &mut [u32]) {
+fn encode_bf16<S: Simd>(s: S, values: &[f32], units: &mut [u32]) {
     assert!(values.len() <= 2 * units.len());
     let (from, to) = (values.as_ptr(), units.as_mut_ptr().cast::<u16>());
     in_vectors!(S, values.len(), |at, n| {

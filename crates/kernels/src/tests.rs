@@ -169,6 +169,38 @@ proptest! {
     }
 }
 
+#[test]
+fn attention_holds_where_powers_overflow_or_vanish() {
+    // Two units of a query, a key and a value for each token.
+    let query = [200.0, 0.0];
+    for (keys, expected) in [
+        ([[200.0, 1.0], [-200.0, 1.0], [199.0, 1.0]], 0),
+        ([[-200.0, 1.0], [-199.0, 1.0], [-198.0, 1.0]], 2),
+    ] {
+        let values = [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]];
+        let qkv: Vec<f32> = (0..3)
+            .flat_map(|token| [query, keys[token], values[token]].concat())
+            .collect();
+        for precision in [Precision::F32, Precision::Bf16] {
+            for &set in InstructionSet::available() {
+                let coded = rows(set, precision, 6, &qkv);
+                let mut out = [f32::NAN; 6];
+                let how = AttentionHeads {
+                    count: 1,
+                    causal: false,
+                };
+                attention(set, &coded, 0..3, how, &mut out, &mut AttentionScratch::default());
+                let exact = [values[expected]; 3].concat();
+                let is_near = out
+                    .iter()
+                    .zip(exact)
+                    .all(|(found, exact)| (found / exact - 1.0).abs() < 1e-3);
+                assert!(is_near, "{set} {precision:?}: {out:?}");
+            }
+        }
+    }
+}
+
 fn exact_attention(qkv: &[f32], tokens: usize, heads: usize, width: usize, causal: bool) -> Vec<f64> {
     let hidden = heads * width;
     let at = |token: usize, which: usize, head: usize, unit: usize| {
