@@ -175,8 +175,10 @@ impl Text<'_> {
                 }
             }
             // The columns after the last key are read, so they must hold numbers.
-            for row in panel.chunks_exact_mut(columns) {
-                row[count..].fill(0);
+            if count < columns {
+                for row in panel.chunks_exact_mut(columns) {
+                    row[count..].fill(0);
+                }
             }
             column += columns;
         }
@@ -308,13 +310,17 @@ impl Text<'_> {
             let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             sum = self.powers(s, at, seen, largest);
         }
+        // What is read after the last weight counts nothing; mostly there is nothing.
         let weights = &mut units_of(&mut self.scratch.weights)[at * row..][..row];
-        match self.qkv.precision() {
-            Precision::Bf16 => {
-                let halves: &mut [u16] = bytemuck::cast_slice_mut(weights);
-                halves[seen..self.tokens.next_multiple_of(2)].fill(0);
+        let per_unit = self.qkv.precision().per_unit();
+        if seen < self.tokens.next_multiple_of(per_unit) {
+            match self.qkv.precision() {
+                Precision::Bf16 => {
+                    let halves: &mut [u16] = bytemuck::cast_slice_mut(weights);
+                    halves[seen..self.tokens.next_multiple_of(per_unit)].fill(0);
+                }
+                Precision::F32 | Precision::Int8 => weights[seen..self.tokens].fill(0),
             }
-            Precision::F32 | Precision::Int8 => weights[seen..].fill(0),
         }
         1.0 / sum
     }
