@@ -116,10 +116,6 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         }
     }
     #[inline(always)]
-    fn copysign(self, size: __m256, sign: __m256) -> __m256 {
-        op!(_mm256_or_ps(size, _mm256_and_ps(sign, _mm256_set1_ps(-0.0))))
-    }
-    #[inline(always)]
     fn first(self, a: __m256, n: usize) -> __m256 {
         // SAFETY: as everywhere here.
         unsafe {

@@ -102,10 +102,6 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         op!(_mm512_scalef_ps(a, n))
     }
     #[inline(always)]
-    fn copysign(self, size: __m512, sign: __m512) -> __m512 {
-        op!(_mm512_or_ps(size, _mm512_and_ps(sign, _mm512_set1_ps(-0.0))))
-    }
-    #[inline(always)]
     fn first(self, a: __m512, n: usize) -> __m512 {
         op!(_mm512_maskz_mov_ps(lanes(n), a))
     }

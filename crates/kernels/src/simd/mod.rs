@@ -61,8 +61,6 @@ pub(crate) trait Simd: Copy {
     fn round(self, a: Self::F) -> Self::F;
     /// `a` times two to the power of `n`, an integer from -126 to 127.
     fn scale2(self, a: Self::F, n: Self::F) -> Self::F;
-    /// `size` with the sign of `sign`; `size` is not negative.
-    fn copysign(self, size: Self::F, sign: Self::F) -> Self::F;
     /// The first `n` values, then zeros; `n <= N`.
     fn first(self, a: Self::F, n: usize) -> Self::F;
     fn sum(self, a: Self::F) -> f32;

@@ -116,10 +116,6 @@ impl<const MIXED: bool> Simd for Neon<MIXED> {
         })
     }
     #[inline(always)]
-    fn copysign(self, size: float32x4_t, sign: float32x4_t) -> float32x4_t {
-        op!(vbslq_f32(vdupq_n_u32(1 << 31), sign, size))
-    }
-    #[inline(always)]
     fn first(self, a: float32x4_t, n: usize) -> float32x4_t {
         op!({
             let lanes = vld1q_u32([0, 1, 2, 3].as_ptr());

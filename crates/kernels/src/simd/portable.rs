@@ -67,10 +67,6 @@ impl Simd for Portable {
         lanes!(|a, n| a * f32::from_bits(((n as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
-    fn copysign(self, size: [f32; N], sign: [f32; N]) -> [f32; N] {
-        lanes!(|size, sign| size.copysign(sign))
-    }
-    #[inline(always)]
     fn first(self, mut a: [f32; N], n: usize) -> [f32; N] {
         a[n..].fill(0.0);
         a
