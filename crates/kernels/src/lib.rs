@@ -14,6 +14,7 @@
 
 mod arch;
 mod attention;
+mod bytes;
 mod functions;
 mod lanes;
 mod linear;
@@ -34,6 +35,7 @@ mod tests;
 use std::sync::LazyLock;
 
 pub use attention::{AttentionHeads, AttentionScratch, attention};
+pub use bytes::{ByteQuery, ByteRows};
 pub use functions::Activation;
 pub use linear::{Linear, Target};
 pub use lines::{Lines, SharedBytes};

@@ -14,4 +14,4 @@ pub(crate) fn dots() -> Vec<(&'static str, crate::Dot)> {
 
 /// Nothing.
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn prefetch(_: &[f32]) {}
+pub(crate) fn prefetch<T>(_: &[T]) {}

@@ -37,8 +37,8 @@ fn dot_avx512(a: &[f32], b: &[f32]) -> f32 {
 
 /// As [`crate::prefetch`].
 #[inline]
-pub(crate) fn prefetch(values: &[f32]) {
-    for line in values.chunks(LINE_BYTES / size_of::<f32>()) {
+pub(crate) fn prefetch<T>(values: &[T]) {
+    for line in values.chunks((LINE_BYTES / size_of::<T>()).max(1)) {
         // SAFETY: SSE is part of x86-64, and a prefetch reads nothing that a program can observe.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }

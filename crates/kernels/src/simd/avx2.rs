@@ -130,6 +130,18 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
     #[inline(always)]
+    fn sum_int(self, a: __m256i) -> i32 {
+        let half = op!(_mm_add_epi32(
+            _mm256_castsi256_si128(a),
+            _mm256_extracti128_si256::<1>(a)
+        ));
+        let two = op!(_mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half)));
+        op!(_mm_cvtsi128_si32(_mm_add_epi32(
+            two,
+            _mm_shuffle_epi32::<0b10_11_00_01>(two)
+        )))
+    }
+    #[inline(always)]
     fn largest(self, a: __m256) -> f32 {
         self.values(a).iter().fold(f32::NEG_INFINITY, |x, &y| x.max(y))
     }

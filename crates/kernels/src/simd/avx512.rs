@@ -110,6 +110,10 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         op!(_mm512_reduce_add_ps(a))
     }
     #[inline(always)]
+    fn sum_int(self, a: __m512i) -> i32 {
+        op!(_mm512_reduce_add_epi32(a))
+    }
+    #[inline(always)]
     fn largest(self, a: __m512) -> f32 {
         op!(_mm512_reduce_max_ps(a))
     }

@@ -64,6 +64,8 @@ pub(crate) trait Simd: Copy {
     /// The first `n` values, then zeros; `n <= N`.
     fn first(self, a: Self::F, n: usize) -> Self::F;
     fn sum(self, a: Self::F) -> f32;
+    /// The sum of i32 values, which must not overflow.
+    fn sum_int(self, a: Self::I) -> i32;
     fn largest(self, a: Self::F) -> f32;
     fn smallest(self, a: Self::F) -> f32;
 

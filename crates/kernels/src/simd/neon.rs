@@ -129,6 +129,10 @@ impl<const MIXED: bool> Simd for Neon<MIXED> {
         (v[0] + v[2]) + (v[1] + v[3])
     }
     #[inline(always)]
+    fn sum_int(self, a: uint32x4_t) -> i32 {
+        op!(vaddvq_u32(a)) as i32
+    }
+    #[inline(always)]
     fn largest(self, a: float32x4_t) -> f32 {
         op!(vmaxvq_f32(a))
     }

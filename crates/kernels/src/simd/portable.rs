@@ -76,6 +76,10 @@ impl Simd for Portable {
         a.iter().sum()
     }
     #[inline(always)]
+    fn sum_int(self, a: [u32; N]) -> i32 {
+        a.iter().map(|&x| x as i32).sum()
+    }
+    #[inline(always)]
     fn largest(self, a: [f32; N]) -> f32 {
         a.iter().fold(f32::NEG_INFINITY, |x, &y| x.max(y))
     }
