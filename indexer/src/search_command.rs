@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use corpus::Filter;
+use corpus::{Filter, NearestQuery};
 use infer::{Embed, ModelSettings, Rerank, Reranker};
 use launch::Exit;
 use search::{Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher};
@@ -57,7 +57,10 @@ pub struct SearchArgs {
     /// Show how each hit came to its place.
     #[arg(long)]
     explain: bool,
-    /// Compare with every vector instead of walking the graph.
+    /// Share of the nearest vectors to find, 0 to 1; more takes longer.
+    #[arg(long, value_name = "SHARE", default_value_t = NearestQuery::RECALL_DEFAULT, conflicts_with = "exact")]
+    recall: f32,
+    /// Compare with every vector instead of walking the graph: a recall of 1.
     #[arg(long)]
     exact: bool,
     /// Print the whole answer as JSON.
@@ -163,6 +166,7 @@ impl SearchArgs {
                 budget_ms: None,
             }),
             explain: self.explain,
+            recall: self.recall,
             exact: self.exact,
             ..SearchRequest::new(&self.query)
         }

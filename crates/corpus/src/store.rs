@@ -43,8 +43,14 @@ pub struct NearestQuery<'a> {
     pub k: usize,
     /// Only passages whose document fulfils this.
     pub filter: Option<&'a Filter>,
-    /// Compare with every vector instead of walking the graph.
-    pub exact: bool,
+    /// The share of the true answer that is wanted, 0 to 1. With 1 the query is compared with every vector; less
+    /// is reached on average, by walking along a graph.
+    pub recall: f32,
+}
+
+impl NearestQuery<'_> {
+    /// The recall of a search that does not say otherwise.
+    pub const RECALL_DEFAULT: f32 = 0.99;
 }
 
 /// A question by words.

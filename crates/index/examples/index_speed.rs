@@ -131,13 +131,13 @@ fn main() {
             found / queries.len()
         );
     };
-    let nearest = |vector: &[f32], exact| {
+    let nearest = |vector: &[f32], recall| {
         let found = snapshot
             .nearest(&NearestQuery {
                 vector,
                 k: 100,
                 filter: None,
-                exact,
+                recall,
             })
             .unwrap();
         found.into_iter().map(|one| one.passage).collect::<Vec<_>>()
@@ -152,15 +152,17 @@ fn main() {
             .unwrap();
         found.into_iter().map(|one| one.passage).collect::<Vec<_>>()
     };
-    time("exact", &|(vector, _)| nearest(vector, true).len());
-    time("graph", &|(vector, _)| nearest(vector, false).len());
+    time("exact", &|(vector, _)| nearest(vector, 1.0).len());
+    time("graph", &|(vector, _)| {
+        nearest(vector, NearestQuery::RECALL_DEFAULT).len()
+    });
     time("matching", &|(_, text)| matching(text).len());
     time("fetch", &|(_, text)| {
         snapshot.fetch(&matching(text)).unwrap().len()
     });
     time("of the exact 100 the graph finds", &|(vector, _)| {
-        let exact = nearest(vector, true);
-        nearest(vector, false)
+        let exact = nearest(vector, 1.0);
+        nearest(vector, NearestQuery::RECALL_DEFAULT)
             .iter()
             .filter(|passage| exact.contains(passage))
             .count()

@@ -8,6 +8,8 @@ use corpus::StoreError;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::error;
+
 /// Size and checksum of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +18,9 @@ pub(crate) struct FileSum {
     pub(crate) bytes: u64,
     /// XXH3-64, seed 0, in hexadecimal.
     pub(crate) xxh3: String,
+    /// Of a file with checksums of its own: the one of them that stands for all, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seal: Option<String>,
 }
 
 /// A file being written.
@@ -118,11 +123,22 @@ pub(crate) fn sum(path: &Path) -> Result<FileSum, StoreError> {
             return Ok(FileSum {
                 bytes,
                 xxh3: format!("{:016x}", hash.digest()),
+                seal: None,
             });
         }
         hash.update(&buffer[..read]);
         bytes += read as u64;
     }
+}
+
+pub(crate) fn len(path: &Path) -> Result<u64, StoreError> {
+    Ok(fs::metadata(path).map_err(|e| StoreError::io(path, e))?.len())
+}
+
+/// The seal of a file that has one.
+pub(crate) fn seal(path: &Path) -> Result<String, StoreError> {
+    let seal = vectors::seal(path).map_err(|e| error::vector(e, None, path))?;
+    Ok(format!("{seal:016x}"))
 }
 
 /// A place where a test may stop the work or make it fail: before each change to the disk.

@@ -7,7 +7,7 @@
 //!   ids, texts, metadata    documents, see `segment/documents.rs`
 //!   documents, passages     tables of the two, see there
 //!   postings/               tantivy, one segment; row n is tantivy's document n
-//!   vectors, graph          see the crate `vectors`; small segments have no graph
+//!   vectors, codes, graph   see the crate `vectors`; small segments have no graph
 //!   deletes-<generation>    deleted rows, a roaring bitmap in its portable format
 //! ```
 //!

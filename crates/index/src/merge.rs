@@ -99,7 +99,7 @@ fn copy(from: &Closed, to: &mut SegmentWriter) -> Result<(), StoreError> {
         };
         to.push(&prepared, documents.content_hash(number)?)?;
     }
-    Ok(())
+    from.segment.check_vectors()
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Live {
         loop {
             let found = self
                 .segment
-                .nearest(query.vector, wanted, allowed.as_ref(), query.exact)?;
+                .nearest(query.vector, wanted, allowed.as_ref(), query.recall)?;
             let tie_at_the_end = match (found.get(query.k - 1), found.last()) {
                 (Some(last), Some(further)) => found.len() == wanted && last.score == further.score,
                 _ => false,
@@ -324,7 +324,11 @@ impl ReadStore for Snapshot {
             let (live, row) = self.live(passage)?;
             Ok(kernels::dot(vector, live.segment.vectors.row(row)))
         };
-        passages.iter().map(cosine).collect()
+        let cosines = passages.iter().map(cosine).collect::<Result<_, StoreError>>()?;
+        for live in &self.parts {
+            live.segment.check_vectors()?;
+        }
+        Ok(cosines)
     }
 
     fn explain_matching(&self, text: &str, passage: PassageRef) -> Result<Vec<TermScore>, StoreError> {

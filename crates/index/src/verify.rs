@@ -193,6 +193,9 @@ impl Check<'_> {
             let message = format!("{row_next} passages and {live_documents} live documents are there");
             problems.push(wrong("documents", message));
         }
+        if let Err(error) = segment.verify_vectors() {
+            problems.push(wrong("", error.to_string()));
+        }
         for row in 0..entry.passages {
             if let Err(error) = vectors::validate(segment.vectors.row(row), segment.vectors.dimension()) {
                 problems.push(wrong("vectors", format!("row {row}: {error}")));

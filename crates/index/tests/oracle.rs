@@ -120,7 +120,7 @@ proptest! {
             let snapshot = index.snapshot().unwrap();
             let query = MatchingQuery { text: "lazy foxes run, river", k: 1000, filter: None };
             let matching = named(&snapshot, &snapshot.matching(&query).unwrap());
-            let query = NearestQuery { vector: &vector(3), k: 1000, filter: None, exact: true };
+            let query = NearestQuery { vector: &vector(3), k: 1000, filter: None, recall: 1.0 };
             (matching, named(&snapshot, &snapshot.nearest(&query).unwrap()))
         });
         prop_assert_eq!(&answers[0], &answers[1]);
@@ -196,7 +196,7 @@ fn same(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
                 explained(snapshot, text, &found)?;
             }
         }
-        for exact in [true, false] {
+        for recall in [1.0, 0.9] {
             let vector = vector(2);
             let expected = model.nearest(&vector, filter);
             for k in [0, 1, 4, 100] {
@@ -204,7 +204,7 @@ fn same(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
                     vector: &vector,
                     k,
                     filter,
-                    exact,
+                    recall,
                 };
                 let found = snapshot.nearest(&query).unwrap();
                 ranked_as(snapshot, &found, &expected, k)?;
@@ -290,7 +290,7 @@ fn equal_scores_stand_in_the_order_of_their_names_at_every_k() {
             vector: &vector(2),
             k,
             filter: None,
-            exact: true,
+            recall: 1.0,
         };
         for found in [matching, snapshot.nearest(&nearest).unwrap()] {
             let found: Vec<_> = named(&snapshot, &found)

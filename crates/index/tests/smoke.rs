@@ -200,7 +200,7 @@ fn queries_are_checked() {
             vector,
             k,
             filter: None,
-            exact: true,
+            recall: 1.0,
         })
     };
     assert!(matches!(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use corpus::Filter;
+use corpus::{Filter, NearestQuery};
 use serde::{Deserialize, Serialize};
 
 use crate::SearchError;
@@ -146,7 +146,11 @@ pub struct SearchRequest {
     /// Whether each hit carries how its place came about.
     #[serde(default)]
     pub explain: bool,
-    /// Whether vectors are compared with all others rather than over the graph.
+    /// The share of the nearest vectors that the search is to find, 0 to 1. What was measured when a graph was
+    /// built says how long a walk that takes.
+    #[serde(default = "SearchRequest::default_recall")]
+    pub recall: f32,
+    /// Whether vectors are compared with all others rather than over the graph: a recall of 1.
     #[serde(default)]
     pub exact: bool,
 }
@@ -185,12 +189,17 @@ impl SearchRequest {
             group: true,
             highlight: true,
             explain: false,
+            recall: Self::default_recall(),
             exact: false,
         }
     }
 
     fn default_limit() -> usize {
         10
+    }
+
+    fn default_recall() -> f32 {
+        NearestQuery::RECALL_DEFAULT
     }
 
     fn default_depth() -> usize {
@@ -213,6 +222,7 @@ impl SearchRequest {
         within("limit", self.limit, 1, Self::LIMIT_MAX)?;
         within("offset", self.offset, 0, Self::OFFSET_MAX)?;
         within("depth", self.depth, 1, Self::DEPTH_MAX)?;
+        within("recall", self.recall, 0.0, 1.0)?;
         if let Some(rerank) = self.rerank {
             within("rerank.top", rerank.top, 1, self.depth)?;
             if let Some(budget_ms) = rerank.budget_ms {

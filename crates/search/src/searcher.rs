@@ -187,7 +187,7 @@ impl Searcher<'_> {
             vector: vector.ok_or(SearchError::NoEmbedder(request.mode))?,
             k: request.depth,
             filter: request.filter.as_ref(),
-            exact: request.exact,
+            recall: if request.exact { 1.0 } else { request.recall },
         })?)
     }
 

@@ -122,6 +122,12 @@ pub enum VectorError {
         /// Checksum of the vectors it was to be used with.
         given: u64,
     },
+    /// A recall that is not a share.
+    #[error("recall {value}; accepted: 0 to 1")]
+    Recall {
+        /// What was given.
+        value: f32,
+    },
     /// The operating system gave no threads.
     #[error("{threads} threads: {reason}")]
     Threads {

@@ -1,10 +1,11 @@
 //! Comparing the query with every row: the truth that the graph is measured against, and the faster way when few
 //! rows are in question.
 
+use kernels::ByteQuery;
 use roaring::RoaringBitmap;
 
 use crate::nearest::Best;
-use crate::{Nearest, Neighbour, VectorError, Vectors, validate};
+use crate::{Codes, Nearest, Neighbour, VectorError, Vectors, validate};
 
 /// Search by comparison with every row.
 #[derive(Debug, Clone, Copy)]
@@ -27,9 +28,15 @@ impl Nearest for Exact<'_> {
         allowed: Option<&RoaringBitmap>,
     ) -> Result<Vec<Neighbour>, VectorError> {
         validate(query, self.vectors.dimension())?;
-        Ok(scan(self.vectors, query, k, allowed))
+        scan(self.vectors, query, k, allowed)
     }
 }
+
+/// Rows beyond `k` that are compared in 16 bits after a search in 8, whose order is not quite that of the cosines.
+pub(crate) const CLOSE_BEYOND: usize = 20;
+
+/// Rows that are compared at a time.
+const BATCH: usize = 256;
 
 /// As [`Exact`], for a query that is known to be valid.
 pub(crate) fn scan(
@@ -37,7 +44,7 @@ pub(crate) fn scan(
     query: &[f32],
     k: usize,
     allowed: Option<&RoaringBitmap>,
-) -> Vec<Neighbour> {
+) -> Result<Vec<Neighbour>, VectorError> {
     let mut best = Best::new(k);
     match allowed {
         None => {
@@ -57,5 +64,40 @@ pub(crate) fn scan(
             }
         }
     }
-    best.into_sorted()
+    vectors.check()?;
+    Ok(best.into_sorted())
+}
+
+/// The search in 8 bits, for a query that is known to be valid: several times faster, and exact but for rows of the
+/// same cosine within some thousandths, of which there are more than [`CLOSE_BEYOND`].
+pub(crate) fn scan_codes(
+    codes: &Codes,
+    query: &[f32],
+    k: usize,
+    allowed: Option<&RoaringBitmap>,
+) -> Result<Vec<Neighbour>, VectorError> {
+    let bytes = ByteQuery::new(query);
+    let mut best = Best::new(k.saturating_add(CLOSE_BEYOND).min(codes.len() as usize));
+    let (mut batch, mut dots) = (Vec::with_capacity(BATCH), Vec::new());
+    let mut compare = |batch: &mut Vec<u32>| {
+        batch.iter().for_each(|&row| codes.touch(row));
+        codes.rows().dots(&bytes, batch, &mut dots);
+        for (&row, &score) in batch.iter().zip(&dots) {
+            best.offer(Neighbour { row, score });
+        }
+        batch.clear();
+    };
+    let mut add = |row| {
+        batch.push(row);
+        if batch.len() == BATCH {
+            compare(&mut batch);
+        }
+    };
+    match allowed {
+        None => (0..codes.len()).for_each(&mut add),
+        Some(allowed) => allowed.range(0..codes.len()).for_each(&mut add),
+    }
+    compare(&mut batch);
+    let rows = best.into_sorted().into_iter().map(|near| near.row).collect();
+    codes.closest(&bytes, rows, k, &mut dots)
 }

@@ -43,8 +43,8 @@ impl Eq for Neighbour {}
 pub trait Nearest: Send + Sync {
     /// `min(k, rows that are allowed)` rows, the greatest score first, equal scores by row.
     ///
-    /// `allowed` of `None` allows every row; rows in it that do not exist are passed over. Scores are exact. An
-    /// approximate search may miss rows, but it never gives fewer.
+    /// `allowed` of `None` allows every row; rows in it that do not exist are passed over. An approximate search
+    /// may miss rows, but it never gives fewer, and its scores are those of vectors in 16 bits: off by some millionths.
     ///
     /// # Errors
     /// As for [`crate::validate()`] of the query.
@@ -80,12 +80,6 @@ impl Best {
         {
             *last = neighbour;
         }
-    }
-
-    /// Whether [`Best::offer`] would keep it.
-    #[inline]
-    pub(crate) fn would_take(&self, neighbour: Neighbour) -> bool {
-        self.last_first.len() < self.k || self.last_first.peek().is_some_and(|last| neighbour < *last)
     }
 
     pub(crate) fn into_sorted(self) -> Vec<Neighbour> {

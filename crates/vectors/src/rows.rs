@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! byte  0   8 bytes   "CLOZEVEC"
-//! byte  8   u32       version, 1
+//! byte  8   u32       version, 2
 //! byte 12   u32       dimension
 //! byte 16   48 bytes  zeros, so that the rows start at a multiple of 64
 //! byte 64   f32       row 0, value 0 to dimension - 1; then row 1; and so on, without gaps
 //!           0..4      zeros up to a multiple of 8 (when rows and dimension are both odd)
-//! end - 16  u32       number of rows
-//! end - 12  u32       zero
-//! end - 8   u64       XXH3-64, seed 0, of all bytes before it
+//!           u32       number of rows
+//!           u32       zero
+//!           ...       checksums, as in every sealed file
 //! ```
 //! All numbers are little-endian. The number of rows stands at the end because it is known only there: the file
 //! is written front to back in one pass.
@@ -24,12 +24,12 @@ pub const DIMENSION_MAX: usize = 65_536;
 
 const KIND: Kind = Kind {
     mark: *b"CLOZEVEC",
-    version: 1,
+    version: 2,
     name: "vectors",
 };
 const DIMENSION_OFFSET: usize = 12;
 const ROWS_OFFSET: usize = 64;
-/// Bytes between the rows and the checksum, without filling.
+/// Bytes between the rows and the checksums, without filling.
 const FOOT_BYTES: usize = 8;
 
 /// Writes the vectors of a segment, row by row.
@@ -89,18 +89,12 @@ impl VectorsWriter {
     /// # Errors
     /// [`VectorError::Io`]; nothing has the name then.
     pub fn finish(mut self) -> Result<u32, VectorError> {
-        let filling = filling_bytes(u64::from(self.rows) * 4 * self.dimension as u64);
-        self.file.write(&[0; 8][..filling])?;
+        self.file.align(8)?;
         self.file.write(&self.rows.to_le_bytes())?;
         self.file.write(&0_u32.to_le_bytes())?;
         self.file.finish()?;
         Ok(self.rows)
     }
-}
-
-/// Bytes up to the next multiple of 8.
-fn filling_bytes(bytes: u64) -> usize {
-    (bytes.next_multiple_of(8) - bytes) as usize
 }
 
 /// The vectors of a segment, mapped into memory. Every row has the same dimension, finite values and a length of
@@ -113,7 +107,7 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Opens a file of [`VectorsWriter`] and verifies it in full.
+    /// Opens a file of [`VectorsWriter`]. Vectors are verified when they are first used, or by [`Vectors::verify`].
     ///
     /// The file must not be changed as long as the value lives; removing it is fine.
     ///
@@ -124,6 +118,8 @@ impl Vectors {
         let file = Sealed::open(path, KIND)?;
         let content = file.content_bytes();
         file.expect_content_from((ROWS_OFFSET + FOOT_BYTES) as u64)?;
+        file.expect_touched(0..ROWS_OFFSET)?;
+        file.expect_touched(content - FOOT_BYTES..content)?;
         let dimension = file.u32_at(DIMENSION_OFFSET) as usize;
         if !(1..=DIMENSION_MAX).contains(&dimension) {
             let accepted = format!("1 to {DIMENSION_MAX}");
@@ -131,8 +127,7 @@ impl Vectors {
         }
         let rows = file.u32_at(content - FOOT_BYTES);
         let values_bytes = u64::from(rows) * 4 * dimension as u64;
-        let filling = filling_bytes(values_bytes) as u64;
-        file.expect_content(ROWS_OFFSET as u64 + values_bytes + filling + FOOT_BYTES as u64)?;
+        file.expect_content(ROWS_OFFSET as u64 + values_bytes.next_multiple_of(8) + FOOT_BYTES as u64)?;
         Ok(Vectors {
             file,
             dimension,
@@ -162,17 +157,43 @@ impl Vectors {
 
     /// The vector of a row.
     ///
+    /// When the file is damaged there, the values may be any: ask [`Vectors::check`] before use is made of them.
+    ///
     /// # Panics
     /// When `row` is not below [`Vectors::len`].
     #[inline]
     pub fn row(&self, row: u32) -> &[f32] {
+        let bytes = 4 * self.dimension;
+        let start = ROWS_OFFSET + row as usize * bytes;
+        self.file.touch(start..start + bytes);
         let start = row as usize * self.dimension;
-        &self.values()[start..start + self.dimension]
+        &self.untouched()[start..start + self.dimension]
     }
 
-    /// All rows, one after the other.
+    /// All rows, one after the other; as for [`Vectors::row`].
     pub(crate) fn values(&self) -> &[f32] {
+        self.file.touch(0..self.file.content_bytes());
+        self.untouched()
+    }
+
+    fn untouched(&self) -> &[f32] {
         let bytes = 4 * self.dimension * self.rows as usize;
         self.file.map.f32s(ROWS_OFFSET..ROWS_OFFSET + bytes)
+    }
+
+    /// Refuses vectors of which a damaged part was read.
+    ///
+    /// # Errors
+    /// [`VectorError::Checksum`].
+    pub fn check(&self) -> Result<(), VectorError> {
+        self.file.check()
+    }
+
+    /// Verifies the whole file.
+    ///
+    /// # Errors
+    /// [`VectorError::Checksum`].
+    pub fn verify(&self) -> Result<(), VectorError> {
+        self.file.verify()
     }
 }

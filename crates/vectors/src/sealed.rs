@@ -1,16 +1,21 @@
-//! Files that are written once, front to back, and end in a checksum.
+//! Files that are written once, front to back, and carry a checksum of every block.
 //!
 //! ```text
 //! byte  0   8 bytes   mark of the kind of file
 //! byte  8   u32       version of the format
-//!           ...       what that kind of file holds
-//! end - 8   u64       XXH3-64, seed 0, of all bytes before it
+//!           ...       what that kind of file holds: with mark and version, the content
+//!           u64 ...   XXH3-64, seed 0, of each block of 65,536 bytes of the content
+//! end - 16  u64       bytes of the content
+//! end - 8   u64       XXH3-64, seed 0, of all bytes after the content: the seal
 //! ```
-//! All numbers are little-endian.
+//! All numbers are little-endian. The seal stands for the whole file and is verified when it is opened, which reads
+//! one byte in 8,192; a block is verified when it is first used.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -21,8 +26,12 @@ use crate::map::Map;
 const VERSION_OFFSET: usize = 8;
 /// Bytes of mark and version together.
 const START_BYTES: usize = 12;
-/// Bytes of the checksum.
-pub(crate) const CHECKSUM_BYTES: usize = 8;
+/// Bytes of a checksum.
+const CHECKSUM_BYTES: usize = 8;
+/// Bytes after the checksums of the blocks: length of the content, and seal.
+const END_BYTES: usize = 16;
+/// Bytes of a block.
+const BLOCK_BYTES: usize = 1 << 16;
 
 /// A kind of file: its mark, its version and what it is called in errors.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +46,12 @@ pub(crate) struct SealedWriter {
     path: PathBuf,
     path_tmp: PathBuf,
     file: BufWriter<File>,
+    /// Of the block that is being written.
     checksum: Xxh3,
+    /// Bytes so far.
+    content_bytes: usize,
+    /// Checksums of the blocks before.
+    checksums: Vec<u8>,
     written: bool,
 }
 
@@ -60,6 +74,8 @@ impl SealedWriter {
             path_tmp,
             file: BufWriter::with_capacity(1 << 20, file),
             checksum: Xxh3::new(),
+            content_bytes: 0,
+            checksums: Vec::new(),
             written: false,
         };
         writer.write(&kind.mark)?;
@@ -68,22 +84,49 @@ impl SealedWriter {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), VectorError> {
-        self.checksum.update(bytes);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let left_in_block = BLOCK_BYTES - self.content_bytes % BLOCK_BYTES;
+            let (piece, later) = rest.split_at(rest.len().min(left_in_block));
+            self.checksum.update(piece);
+            self.content_bytes += piece.len();
+            if self.content_bytes.is_multiple_of(BLOCK_BYTES) {
+                self.end_block();
+            }
+            rest = later;
+        }
         self.file.write_all(bytes).map_err(|source| VectorError::Io {
             path: self.path_tmp.clone(),
             source,
         })
     }
 
-    /// Adds the checksum, waits until the disk has all bytes, and gives the file its name. The name itself is on
+    /// Writes zeros up to a multiple of some bytes.
+    pub(crate) fn align(&mut self, bytes: usize) -> Result<(), VectorError> {
+        let zeros = self.content_bytes.next_multiple_of(bytes) - self.content_bytes;
+        self.write(&vec![0; zeros])
+    }
+
+    fn end_block(&mut self) {
+        self.checksums
+            .extend_from_slice(&self.checksum.digest().to_le_bytes());
+        self.checksum.reset();
+    }
+
+    /// Adds the checksums, waits until the disk has all bytes, and gives the file its name. The name itself is on
     /// disk when its folder is synced, which is a matter of the commit that makes the file visible.
     pub(crate) fn finish(mut self) -> Result<(), VectorError> {
-        let checksum = self.checksum.digest();
+        if !self.content_bytes.is_multiple_of(BLOCK_BYTES) {
+            self.end_block();
+        }
+        let mut end = std::mem::take(&mut self.checksums);
+        end.extend_from_slice(&(self.content_bytes as u64).to_le_bytes());
+        end.extend_from_slice(&xxh3_64(&end).to_le_bytes());
         let tmp = |source| VectorError::Io {
             path: self.path_tmp.clone(),
             source,
         };
-        self.file.write_all(&checksum.to_le_bytes()).map_err(tmp)?;
+        self.file.write_all(&end).map_err(tmp)?;
         self.file.flush().map_err(tmp)?;
         self.file.get_ref().sync_all().map_err(tmp)?;
         fs::rename(&self.path_tmp, &self.path).map_err(|source| VectorError::Io {
@@ -104,27 +147,38 @@ impl Drop for SealedWriter {
     }
 }
 
-/// A mapped file whose mark, version and checksum were right.
+/// A mapped file whose mark, version and seal were right.
+///
+/// Its content is verified block by block, by [`Sealed::touch`] of what is about to be read. A block that is damaged
+/// can be read like any other, but is remembered: what was made of it must not be given to anyone before
+/// [`Sealed::check`].
 #[derive(Debug)]
 pub(crate) struct Sealed {
     pub(crate) path: PathBuf,
     pub(crate) map: Map,
+    /// The seal, which tells the file from all others.
     pub(crate) checksum: u64,
+    content_bytes: usize,
+    /// A bit for each block that was verified.
+    verified: Vec<AtomicU64>,
+    /// Blocks that were not.
+    left: AtomicUsize,
+    /// One more than the number of a damaged block; 0 while none was met.
+    damaged: AtomicUsize,
 }
 
 impl Sealed {
     pub(crate) fn open(path: &Path, kind: Kind) -> Result<Sealed, VectorError> {
         let map = Map::open(path)?;
         let bytes = map.bytes();
-        let found = bytes.len() as u64;
-        if bytes.len() < START_BYTES + CHECKSUM_BYTES {
-            let expected = (START_BYTES + CHECKSUM_BYTES) as u64;
-            return Err(VectorError::Length {
-                path: path.to_owned(),
-                offset: found,
-                expected,
-                found,
-            });
+        let length = |expected: usize| VectorError::Length {
+            path: path.to_owned(),
+            offset: bytes.len().min(expected) as u64,
+            expected: expected as u64,
+            found: bytes.len() as u64,
+        };
+        if bytes.len() < START_BYTES + CHECKSUM_BYTES + END_BYTES {
+            return Err(length(START_BYTES + CHECKSUM_BYTES + END_BYTES));
         }
         if bytes[..VERSION_OFFSET] != kind.mark {
             let found = array(bytes, 0);
@@ -143,28 +197,103 @@ impl Sealed {
                 supported: kind.version,
             });
         }
-        let end = bytes.len() - CHECKSUM_BYTES;
-        let stored = u64::from_le_bytes(array(bytes, end));
-        let computed = xxh3_64(&bytes[..end]);
+        let seal_offset = bytes.len() - CHECKSUM_BYTES;
+        let content = u64::from_le_bytes(array(bytes, bytes.len() - END_BYTES));
+        let content_bytes = usize::try_from(content).unwrap_or(usize::MAX);
+        let blocks = content_bytes.div_ceil(BLOCK_BYTES);
+        let expected = content_bytes.saturating_add(blocks * CHECKSUM_BYTES + END_BYTES);
+        if expected != bytes.len() {
+            return Err(length(expected));
+        }
+        let stored = u64::from_le_bytes(array(bytes, seal_offset));
+        let computed = xxh3_64(&bytes[content_bytes..seal_offset]);
         if stored != computed {
-            let offset = end as u64;
             return Err(VectorError::Checksum {
                 path: path.to_owned(),
-                offset,
+                offset: seal_offset as u64,
                 stored,
                 computed,
             });
         }
-        Ok(Sealed {
+        let file = Sealed {
             path: path.to_owned(),
             map,
             checksum: stored,
-        })
+            content_bytes,
+            verified: (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            left: AtomicUsize::new(blocks),
+            damaged: AtomicUsize::new(0),
+        };
+        file.expect_touched(0..START_BYTES)?;
+        Ok(file)
     }
 
-    /// Bytes before the checksum.
+    /// Verifies the blocks of some bytes of the content that were not verified before.
+    #[inline]
+    pub(crate) fn touch(&self, bytes: Range<usize>) {
+        if self.left.load(Ordering::Relaxed) > 0 {
+            self.touch_blocks(bytes);
+        }
+    }
+
+    #[inline(never)]
+    fn touch_blocks(&self, bytes: Range<usize>) {
+        for block in bytes.start / BLOCK_BYTES..bytes.end.div_ceil(BLOCK_BYTES) {
+            let bit = 1 << (block % 64);
+            if self.verified[block / 64].load(Ordering::Relaxed) & bit == 0 {
+                let (stored, computed) = self.checksums(block);
+                if stored != computed {
+                    self.damaged.store(block + 1, Ordering::Relaxed);
+                } else if self.verified[block / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0 {
+                    self.left.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// The checksum of a block that the file has, and that of its bytes.
+    fn checksums(&self, block: usize) -> (u64, u64) {
+        let bytes = self.map.bytes();
+        let start = block * BLOCK_BYTES;
+        let end = self.content_bytes.min(start + BLOCK_BYTES);
+        let stored = u64::from_le_bytes(array(bytes, self.content_bytes + block * CHECKSUM_BYTES));
+        (stored, xxh3_64(&bytes[start..end]))
+    }
+
+    /// Refuses a file of which a damaged block was met.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), VectorError> {
+        match self.damaged.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            block => Err(self.damage(block - 1)),
+        }
+    }
+
+    #[cold]
+    fn damage(&self, block: usize) -> VectorError {
+        let (stored, computed) = self.checksums(block);
+        VectorError::Checksum {
+            path: self.path.clone(),
+            offset: (block * BLOCK_BYTES) as u64,
+            stored,
+            computed,
+        }
+    }
+
+    /// [`Sealed::touch`], then [`Sealed::check`].
+    pub(crate) fn expect_touched(&self, bytes: Range<usize>) -> Result<(), VectorError> {
+        self.touch(bytes.start..bytes.end.min(self.content_bytes));
+        self.check()
+    }
+
+    /// Verifies all content.
+    pub(crate) fn verify(&self) -> Result<(), VectorError> {
+        self.expect_touched(0..self.content_bytes)
+    }
+
+    /// Bytes before the checksums.
     pub(crate) fn content_bytes(&self) -> usize {
-        self.map.bytes().len() - CHECKSUM_BYTES
+        self.content_bytes
     }
 
     /// The number at an offset, which must lie inside the content.
@@ -184,8 +313,7 @@ impl Sealed {
 
     /// Refuses a file whose content does not have this length.
     pub(crate) fn expect_content(&self, expected: u64) -> Result<(), VectorError> {
-        let found = self.map.bytes().len() as u64;
-        let expected = expected.saturating_add(CHECKSUM_BYTES as u64);
+        let found = self.content_bytes as u64;
         if found == expected {
             return Ok(());
         }
@@ -213,6 +341,25 @@ impl Sealed {
             accepted,
         }
     }
+}
+
+/// The seal of a file: the number that tells it from all others, without looking at its content.
+///
+/// # Errors
+/// [`VectorError::Io`], [`VectorError::Length`].
+pub fn seal(path: &Path) -> Result<u64, VectorError> {
+    let map = Map::open(path)?;
+    let bytes = map.bytes();
+    let least = START_BYTES + CHECKSUM_BYTES + END_BYTES;
+    if bytes.len() < least {
+        return Err(VectorError::Length {
+            path: path.to_owned(),
+            offset: bytes.len() as u64,
+            expected: least as u64,
+            found: bytes.len() as u64,
+        });
+    }
+    Ok(u64::from_le_bytes(array(bytes, bytes.len() - CHECKSUM_BYTES)))
 }
 
 fn array<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {

@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use corpus::{Filter, StoreError};
 use lexical::Postings;
 use roaring::RoaringBitmap;
-use vectors::{Exact, Graph, Nearest, Neighbour, Vectors, Walk};
+use vectors::{Codes, Effort, Exact, Graph, Nearest, Neighbour, VectorError, Vectors, Walk};
 
 use super::Documents;
 use crate::disk::{self, FileSum};
 use crate::error::{self, damaged};
 use crate::manifest::SegmentEntry;
-
-/// Rows that a walk keeps on its way, unless more are wanted.
-const EF: usize = 200;
 
 /// How many filters a segment remembers the matching rows of.
 const FILTERS_KEPT: usize = 32;
@@ -25,14 +22,15 @@ pub(crate) struct Segment {
     pub(crate) documents: Documents,
     pub(crate) vectors: Vectors,
     /// None for a small segment.
-    pub(crate) graph: Option<Graph>,
+    graph: Option<(Codes, Graph)>,
     pub(crate) postings: Postings,
     /// Filters, as text, with the rows that fulfil them; the latest last.
     filters: Mutex<Vec<(String, Arc<RoaringBitmap>)>>,
 }
 
 impl Segment {
-    /// Compares size and checksum of every file, then opens them.
+    /// Compares size and checksum of every file, then opens them. Of files with checksums of their own the content
+    /// is verified when it is read.
     pub(crate) fn open(folder: PathBuf, entry: &SegmentEntry, dimension: usize) -> Result<Self, StoreError> {
         for (name, expected) in &entry.files {
             check_sum(&folder.join(name), expected)?;
@@ -73,15 +71,45 @@ impl Segment {
         vector: &[f32],
         k: usize,
         allowed: Option<&RoaringBitmap>,
-        exact: bool,
+        recall: f32,
     ) -> Result<Vec<Neighbour>, StoreError> {
         let found = match &self.graph {
-            Some(graph) if !exact => {
-                Walk::new(&self.vectors, graph, EF).and_then(|walk| walk.nearest(vector, k, allowed))
+            Some((codes, graph)) if recall < 1.0 => {
+                let walk = Walk::new(&self.vectors, codes, graph, Effort::Recall(recall));
+                walk.and_then(|walk| self.with_exact_scores(vector, walk.nearest(vector, k, allowed)?))
             }
             _ => Exact::new(&self.vectors).nearest(vector, k, allowed),
         };
         found.map_err(|e| error::vector(e, None, &self.folder.join("vectors")))
+    }
+
+    /// Neighbours in the order of their exact scores, so that those of all segments compare.
+    fn with_exact_scores(
+        &self,
+        vector: &[f32],
+        mut found: Vec<Neighbour>,
+    ) -> Result<Vec<Neighbour>, VectorError> {
+        for near in &mut found {
+            near.score = kernels::dot(vector, self.vectors.row(near.row));
+        }
+        found.sort_unstable();
+        self.vectors.check()?;
+        Ok(found)
+    }
+
+    /// Refuses a segment of whose vectors a damaged part was read.
+    pub(crate) fn check_vectors(&self) -> Result<(), StoreError> {
+        let check = self.vectors.check();
+        check.map_err(|e| error::vector(e, None, &self.folder.join("vectors")))
+    }
+
+    /// Verifies every vector, code and link.
+    pub(crate) fn verify_vectors(&self) -> Result<(), VectorError> {
+        self.vectors.verify()?;
+        match &self.graph {
+            Some((codes, graph)) => codes.verify().and_then(|()| graph.verify()),
+            None => Ok(()),
+        }
     }
 
     /// The rows whose document fulfils a filter, deleted ones included. Remembers the latest filters.
@@ -113,35 +141,41 @@ impl Segment {
     }
 }
 
-fn open_graph(folder: &Path, entry: &SegmentEntry, vectors: &Vectors) -> Result<Option<Graph>, StoreError> {
+fn open_graph(
+    folder: &Path,
+    entry: &SegmentEntry,
+    vectors: &Vectors,
+) -> Result<Option<(Codes, Graph)>, StoreError> {
     if !entry.files.contains_key("graph") {
         return Ok(None);
     }
     let path = folder.join("graph");
     let open = || {
+        let codes = Codes::open(&folder.join("codes"))?;
         let graph = Graph::open(&path)?;
-        Walk::new(vectors, &graph, EF)?;
-        Ok(Some(graph))
+        Walk::new(vectors, &codes, &graph, Effort::Ef(1))?;
+        Ok(Some((codes, graph)))
     };
     open().map_err(|e| error::vector(e, None, &path))
 }
 
-/// Refuses a file that is not what was written, naming it.
+/// Refuses a file that is not what was written, naming it. Of a file with a seal, only size and seal are looked at.
 pub(crate) fn check_sum(path: &Path, expected: &FileSum) -> Result<(), StoreError> {
-    let found = disk::sum(path)?;
-    if found.bytes != expected.bytes {
-        let offset = found.bytes.min(expected.bytes);
+    let bytes = disk::len(path)?;
+    if bytes != expected.bytes {
+        let offset = bytes.min(expected.bytes);
         let reason = format!(
-            "byte {offset}: the file has {} bytes instead of {}",
-            found.bytes, expected.bytes
+            "byte {offset}: the file has {bytes} bytes instead of {}",
+            expected.bytes
         );
         return Err(damaged(path, reason));
     }
-    if found.xxh3 != expected.xxh3 {
-        let reason = format!(
-            "checksum {} is recorded, its bytes have {}",
-            expected.xxh3, found.xxh3
-        );
+    let (recorded, found) = match &expected.seal {
+        Some(seal) => (seal, disk::seal(path)?),
+        None => (&expected.xxh3, disk::sum(path)?.xxh3),
+    };
+    if *recorded != found {
+        let reason = format!("checksum {recorded} is recorded, its bytes have {found}");
         return Err(damaged(path, reason));
     }
     Ok(())

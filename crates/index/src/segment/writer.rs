@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use corpus::{DocumentId, PreparedDocument, StoreError};
 use lexical::{Analyzer, PostingsWriter};
 use roaring::RoaringBitmap;
-use vectors::{Graph, GraphSettings, Vectors, VectorsWriter};
+use vectors::{Codes, Graph, GraphSettings, Vectors, VectorsWriter};
 
 use super::documents::DocumentsWriter;
 use crate::disk;
@@ -120,10 +120,17 @@ fn build_graph(folder: &Path, threads: usize) -> Result<(), StoreError> {
         threads,
         ..GraphSettings::default()
     };
-    let build =
-        || Graph::build(&Vectors::open(&folder.join("vectors"))?, &settings)?.write(&folder.join("graph"));
+    let build = || {
+        let vectors = Vectors::open(&folder.join("vectors"))?;
+        let path = folder.join("codes");
+        Codes::write(&vectors, &path)?;
+        Graph::build(&vectors, &Codes::open(&path)?, &settings)?.write(&folder.join("graph"))
+    };
     build().map_err(|e| error::vector(e, None, &folder.join("graph")))
 }
+
+/// Files with checksums of their own, which are verified as they are read.
+const SEALED: [&str; 3] = ["vectors", "codes", "graph"];
 
 /// Sizes and checksums of the files of a segment; its folders are made durable.
 fn list(folder: &Path) -> Result<BTreeMap<String, disk::FileSum>, StoreError> {
@@ -136,7 +143,11 @@ fn list(folder: &Path) -> Result<BTreeMap<String, disk::FileSum>, StoreError> {
             }
             disk::sync_folder(&path)?;
         } else {
-            files.insert(name, disk::sum(&path)?);
+            let mut sum = disk::sum(&path)?;
+            if SEALED.contains(&name.as_str()) {
+                sum.seal = Some(disk::seal(&path)?);
+            }
+            files.insert(name, sum);
         }
     }
     disk::sync_folder(folder)?;

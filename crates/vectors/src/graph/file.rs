@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! byte  0   8 bytes   "CLOZEGRF"
-//! byte  8   u32       version, 1
+//! byte  8   u32       version, 2
 //! byte 12   u32       number of rows
 //! byte 16   u64       checksum of the vectors' file
 //! byte 24   u64       seed
@@ -12,29 +12,33 @@
 //! byte 44   u32       number of levels, 1 to 16
 //! byte 48   u32       rows that could not be reached when the graph was built
 //! byte 52   u32       links that were added so that they can
-//! byte 56   8 bytes   zeros
+//! byte 56   u32       number of measured recalls, at most 64
+//! byte 60   u32       zero
 //! byte 64             for each level, from 0:
 //!           u64           rows on it
 //!           u64           links on it
+//!                     for each measured recall, ascending:
+//!           u32           ef
+//!           f32           recall@10
 //!                     for each level, from 0:
 //!           u32 ...       its rows, ascending, zeros up to a multiple of 8 (not for level 0: all rows)
 //!           u64 ...       where the links of each row start, and where the last ones end
 //!           u32 ...       links, zeros up to a multiple of 8
-//! end - 8   u64       XXH3-64, seed 0, of all bytes before it
+//!           ...       checksums, as in every sealed file
 //! ```
-//! All numbers are little-endian. Opening verifies every number that a search relies on.
+//! All numbers are little-endian.
 
-use std::ops::Range;
 use std::path::Path;
 
-use super::levels::LevelRef;
+use super::levels::{LevelRef, Sections};
+use super::recall::Measured;
 use super::{About, Graph, LEVELS_MAX, Levels};
 use crate::VectorError;
 use crate::sealed::{Kind, Sealed, SealedWriter};
 
 const KIND: Kind = Kind {
     mark: *b"CLOZEGRF",
-    version: 1,
+    version: 2,
     name: "graph",
 };
 const ROWS_OFFSET: usize = 12;
@@ -46,6 +50,9 @@ const ENTRY_OFFSET: usize = 40;
 const LEVELS_OFFSET: usize = 44;
 const UNREACHABLE_OFFSET: usize = 48;
 const REPAIRED_OFFSET: usize = 52;
+const MEASURED_OFFSET: usize = 56;
+const MEASURED_MAX: usize = 64;
+const MEASURED_BYTES: usize = 8;
 const TABLE_OFFSET: usize = 64;
 const TABLE_ENTRY_BYTES: usize = 16;
 
@@ -68,7 +75,7 @@ impl Graph {
             levels,
             about.unreachable,
             about.repaired,
-            0,
+            self.measured.len() as u32,
             0,
         ] {
             file.write(&number.to_le_bytes())?;
@@ -77,6 +84,10 @@ impl Graph {
             let level = self.level(level);
             file.write(&(level.offsets.len() as u64 - 1).to_le_bytes())?;
             file.write(&(level.links.len() as u64).to_le_bytes())?;
+        }
+        for measured in &self.measured {
+            file.write(&measured.ef.to_le_bytes())?;
+            file.write(&measured.recall.to_le_bytes())?;
         }
         for level in 0..self.levels() {
             let level = self.level(level);
@@ -87,7 +98,8 @@ impl Graph {
         file.finish()
     }
 
-    /// Opens a file of [`Graph::write`] and verifies it in full.
+    /// Opens a file of [`Graph::write`] and verifies all levels but level 0, whose links are verified when they are
+    /// first used, or by [`Graph::verify`].
     ///
     /// The file must not be changed as long as the value lives; removing it is fine.
     ///
@@ -97,6 +109,7 @@ impl Graph {
     pub fn open(path: &Path) -> Result<Graph, VectorError> {
         let file = Sealed::open(path, KIND)?;
         file.expect_content_from(TABLE_OFFSET as u64)?;
+        file.expect_touched(0..TABLE_OFFSET)?;
         let about = About {
             rows: file.u32_at(ROWS_OFFSET),
             vectors_checksum: file.u64_at(VECTORS_OFFSET),
@@ -111,8 +124,41 @@ impl Graph {
             let accepted = format!("below {} rows", about.rows);
             return Err(file.field(ENTRY_OFFSET, "entry point", about.entry.into(), accepted));
         }
-        let levels = MappedLevels::read(file, about.rows)?;
-        Ok(Graph::new(about, Levels::Mapped(levels)))
+        let (levels, measured) = MappedLevels::read(file, about.rows)?;
+        Ok(Graph::new(about, measured, Levels::Mapped(levels)))
+    }
+
+    /// Refuses a graph of which a damaged part was read.
+    ///
+    /// # Errors
+    /// [`VectorError::Checksum`].
+    pub fn check(&self) -> Result<(), VectorError> {
+        match &self.levels {
+            Levels::Built(_) => Ok(()),
+            Levels::Mapped(levels) => levels.file.check(),
+        }
+    }
+
+    /// Verifies the whole file, if it is in one, with every number in it.
+    ///
+    /// # Errors
+    /// [`VectorError::Checksum`], [`VectorError::Field`].
+    pub fn verify(&self) -> Result<(), VectorError> {
+        match &self.levels {
+            Levels::Built(_) => Ok(()),
+            Levels::Mapped(levels) => {
+                levels.file.verify()?;
+                (0..levels.len()).try_for_each(|level| levels.check(level, self.about.rows))
+            }
+        }
+    }
+
+    /// The checksum of the file it is in.
+    pub fn checksum(&self) -> Option<u64> {
+        match &self.levels {
+            Levels::Built(_) => None,
+            Levels::Mapped(levels) => Some(levels.file.checksum),
+        }
     }
 }
 
@@ -141,31 +187,36 @@ fn write_all<const N: usize>(
     file.write(&piece)
 }
 
-/// The levels in a mapped file. Rows, offsets and links are such that no search can leave them.
+/// The levels in a mapped file.
 #[derive(Debug)]
 pub(super) struct MappedLevels {
     file: Sealed,
     sections: Vec<Sections>,
 }
 
-/// Where the parts of a level stand in the file, in bytes.
-#[derive(Debug)]
-struct Sections {
-    /// `None` on level 0.
-    rows: Option<Range<usize>>,
-    offsets: Range<usize>,
-    links: Range<usize>,
-}
-
 impl MappedLevels {
-    fn read(file: Sealed, rows: u32) -> Result<MappedLevels, VectorError> {
+    fn read(file: Sealed, rows: u32) -> Result<(MappedLevels, Vec<Measured>), VectorError> {
         let count = file.u32_at(LEVELS_OFFSET) as usize;
         if !(1..=LEVELS_MAX).contains(&count) {
             let accepted = format!("1 to {LEVELS_MAX}");
             return Err(file.field(LEVELS_OFFSET, "number of levels", count as u64, accepted));
         }
-        let table_end = TABLE_OFFSET + count * TABLE_ENTRY_BYTES;
+        let measured_count = file.u32_at(MEASURED_OFFSET) as usize;
+        if measured_count > MEASURED_MAX {
+            let accepted = format!("at most {MEASURED_MAX}");
+            let found = measured_count as u64;
+            return Err(file.field(MEASURED_OFFSET, "number of measured recalls", found, accepted));
+        }
+        let measured_start = TABLE_OFFSET + count * TABLE_ENTRY_BYTES;
+        let table_end = measured_start + measured_count * MEASURED_BYTES;
         file.expect_content_from(table_end as u64)?;
+        file.expect_touched(0..table_end)?;
+        let measured = (measured_start..table_end).step_by(MEASURED_BYTES);
+        let measured = measured.map(|at| Measured {
+            ef: file.u32_at(at),
+            recall: f32::from_bits(file.u32_at(at + 4)),
+        });
+        let measured = measured.collect();
         let mut sections = Vec::with_capacity(count);
         let mut end = table_end;
         for level in 0..count {
@@ -175,8 +226,13 @@ impl MappedLevels {
         }
         file.expect_content(end as u64)?;
         let levels = MappedLevels { file, sections };
-        (0..count).try_for_each(|level| levels.check(level, rows))?;
-        Ok(levels)
+        for level in 1..count {
+            let Sections { offsets, links, .. } = &levels.sections[level];
+            let start = levels.sections[level - 1].links.end;
+            levels.file.expect_touched(start.min(offsets.start)..links.end)?;
+            levels.check(level, rows)?;
+        }
+        Ok((levels, measured))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -190,6 +246,7 @@ impl MappedLevels {
             rows: rows.clone().map(|rows| map.u32s(rows)),
             offsets: map.u64s(offsets.clone()),
             links: map.u32s(links.clone()),
+            file: Some((&self.file, &self.sections[level])),
         }
     }
 

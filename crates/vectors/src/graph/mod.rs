@@ -6,7 +6,11 @@
 
 mod build;
 mod file;
+mod hnsw;
+mod insert;
 mod levels;
+mod pool;
+mod recall;
 mod repair;
 mod search;
 mod settings;
@@ -14,14 +18,15 @@ mod walk;
 
 use std::sync::{Mutex, PoisonError};
 
-pub use settings::{EF_CONSTRUCTION_MAX, GraphSettings, M_MAX, M_MIN, THREADS_MAX};
-pub use walk::{EF_MAX, Walk, scan_is_cheaper};
+pub use settings::{Builder, EF_CONSTRUCTION_MAX, GraphSettings, M_MAX, M_MIN, THREADS_MAX};
+pub use walk::{EF_MAX, Effort, Walk};
 
 use file::MappedLevels;
 use levels::{Level, LevelRef};
+pub use recall::Measured;
 use search::Scratch;
 
-/// The greatest number of levels, which the building library sets.
+/// The greatest number of levels, which `hnsw_rs` sets.
 const LEVELS_MAX: usize = 16;
 
 /// Links from every row to some of its near rows, on level 0, and between ever fewer rows on the levels above.
@@ -30,6 +35,7 @@ const LEVELS_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Graph {
     about: About,
+    measured: Vec<Measured>,
     levels: Levels,
     /// Working memory of searches, one for each that ran at the same time.
     idle: Mutex<Vec<Scratch>>,
@@ -68,6 +74,11 @@ impl Graph {
         &self.about
     }
 
+    /// Recall by `ef`, as it was measured when the graph was built: both ascending, empty for few rows.
+    pub fn measured(&self) -> &[Measured] {
+        &self.measured
+    }
+
     /// Number of levels, at least 1.
     pub fn levels(&self) -> usize {
         match &self.levels {
@@ -91,9 +102,10 @@ impl Graph {
         }
     }
 
-    fn new(about: About, levels: Levels) -> Graph {
+    fn new(about: About, measured: Vec<Measured>, levels: Levels) -> Graph {
         Graph {
             about,
+            measured,
             levels,
             idle: Mutex::default(),
         }

@@ -4,8 +4,7 @@
 //! would never be found. Such rows get a link from a near row that can be reached.
 
 use super::search::{Scratch, Stop, search};
-use crate::Vectors;
-use crate::nearest::Neighbour;
+use crate::{Codes, Neighbour};
 
 /// Near rows that are looked at as the start of a new link.
 const EF_REPAIR: usize = 64;
@@ -23,17 +22,19 @@ pub(super) struct Repair {
 ///
 /// A new link starts at the nearest row of those a search for the lost row finds that has fewer than `links_wanted`
 /// links, or else at the one with the fewest.
-pub(super) fn repair(vectors: &Vectors, entry: u32, links_wanted: usize, links: &mut [Vec<u32>]) -> Repair {
+pub(super) fn repair(codes: &Codes, entry: u32, links_wanted: usize, links: &mut [Vec<u32>]) -> Repair {
     let mut reached = vec![false; links.len()];
     reach(entry, links, &mut reached);
-    let lost: Vec<u32> = (0..vectors.len()).filter(|&row| !reached[row as usize]).collect();
+    let lost: Vec<u32> = (0..links.len() as u32)
+        .filter(|&row| !reached[row as usize])
+        .collect();
     let mut scratch = Scratch::new(links.len());
     let mut repaired = 0;
     for &row in &lost {
         if reached[row as usize] {
             continue;
         }
-        let from = anchor(vectors, row, entry, links_wanted, links, &mut scratch);
+        let from = anchor(codes, row, entry, links_wanted, links, &mut scratch);
         links[from as usize].push(row);
         repaired += 1;
         reach(row, links, &mut reached);
@@ -46,36 +47,24 @@ pub(super) fn repair(vectors: &Vectors, entry: u32, links_wanted: usize, links: 
 
 /// The row that a link to `row` should start at. It can be reached, because the search for it started at `entry`.
 fn anchor(
-    vectors: &Vectors,
+    codes: &Codes,
     row: u32,
     entry: u32,
     links_wanted: usize,
     links: &[Vec<u32>],
     scratch: &mut Scratch,
 ) -> u32 {
-    let query = vectors.row(row);
-    let start = [Neighbour {
-        row: entry,
-        score: kernels::dot(query, vectors.row(entry)),
-    }];
+    codes.rows().take(row, &mut scratch.query);
     let stop = Stop {
         ef: EF_REPAIR,
         comparisons_max: usize::MAX,
     };
-    let near = search(
-        vectors,
-        query,
-        &start,
-        stop,
-        |from| &links[from as usize],
-        |_| true,
-        scratch,
-    );
-    let near = near.unwrap_or_default();
+    let links_of = |from: u32, list: &mut Vec<u32>| list.extend_from_slice(&links[from as usize]);
+    search(codes, &[entry], stop, links_of, scratch);
     let count = |near: &Neighbour| links[near.row as usize].len();
-    let roomy = near.iter().find(|near| count(near) < links_wanted);
+    let roomy = scratch.pool.iter().find(|near| count(near) < links_wanted);
     roomy
-        .or_else(|| near.iter().min_by_key(|near| count(near)))
+        .or_else(|| scratch.pool.iter().min_by_key(count))
         .map_or(entry, |near| near.row)
 }
 
@@ -97,10 +86,10 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test stops at the first error")]
 
     use super::*;
-    use crate::VectorsWriter;
+    use crate::{Vectors, VectorsWriter};
 
     /// Rows on a quarter of a circle, from one end to the other.
-    fn quarter(folder: &std::path::Path, rows: u16) -> Vectors {
+    fn quarter(folder: &std::path::Path, rows: u16) -> Codes {
         let path = folder.join("vectors");
         let mut writer = VectorsWriter::create(&path, 2).unwrap();
         for row in 0..rows {
@@ -108,13 +97,15 @@ mod tests {
             writer.push(&[x, y]).unwrap();
         }
         writer.finish().unwrap();
-        Vectors::open(&path).unwrap()
+        let codes = folder.join("codes");
+        Codes::write(&Vectors::open(&path).unwrap(), &codes).unwrap();
+        Codes::open(&codes).unwrap()
     }
 
     #[test]
     fn islands_and_lone_rows_get_one_link_each() {
         let folder = tempfile::tempdir().unwrap();
-        let vectors = quarter(folder.path(), 8);
+        let codes = quarter(folder.path(), 8);
         // 0, 1 and 2 hang together; 3 links there but nothing links to it; 4 and 5 only to one another; 6 and 7 not.
         let mut links = [
             vec![1],
@@ -126,7 +117,7 @@ mod tests {
             vec![],
             vec![],
         ];
-        let done = repair(&vectors, 0, 4, &mut links);
+        let done = repair(&codes, 0, 4, &mut links);
         assert_eq!(
             done,
             Repair {
@@ -139,15 +130,15 @@ mod tests {
         assert_eq!(links[3], [2, 4]);
         assert_eq!(links[5], [4, 6]);
         assert_eq!(links[6], [7]);
-        assert_eq!(repair(&vectors, 0, 4, &mut links), Repair::default());
+        assert_eq!(repair(&codes, 0, 4, &mut links), Repair::default());
     }
 
     #[test]
     fn rows_with_room_are_preferred() {
         let folder = tempfile::tempdir().unwrap();
-        let vectors = quarter(folder.path(), 4);
+        let codes = quarter(folder.path(), 4);
         let mut links = [vec![1, 2], vec![0], vec![0, 1], vec![]];
-        repair(&vectors, 0, 2, &mut links);
+        repair(&codes, 0, 2, &mut links);
         assert_eq!(links, [vec![1, 2], vec![0, 3], vec![0, 1], vec![]]);
     }
 }

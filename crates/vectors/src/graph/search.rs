@@ -1,133 +1,235 @@
-//! Walking along links towards a query.
+//! Walking along links towards a query, in 8 bits.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use kernels::ByteQuery;
+use roaring::RoaringBitmap;
 
-use crate::Vectors;
-use crate::nearest::{Best, Neighbour};
-
-/// When a search ends.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stop {
-    /// Rows it keeps; when it has so many, it ends as soon as the nearest row with links left to follow is farther
-    /// than all of them.
-    pub(super) ef: usize,
-    /// Comparisons after which it is given up.
-    pub(super) comparisons_max: usize,
-}
+use super::pool::Pool;
+use crate::{Codes, Neighbour};
 
 /// Working memory that is kept from one search to the next.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    /// `seen[row] == round` when this search has met the row.
-    seen: Vec<u16>,
-    round: u16,
-    open: BinaryHeap<Reverse<Neighbour>>,
-    unseen: Vec<u32>,
+    pub(super) query: ByteQuery,
+    /// The best rows of the latest search.
+    pub(super) pool: Pool,
+    met: Met,
+    links: Vec<u32>,
+    next_links: Vec<u32>,
+    unmet: Vec<u32>,
+    pub(super) dots: Vec<f32>,
 }
 
 impl Scratch {
     pub(super) fn new(rows: usize) -> Scratch {
         Scratch {
-            seen: vec![0; rows],
-            round: 0,
-            open: BinaryHeap::new(),
-            unseen: Vec::new(),
+            query: ByteQuery::default(),
+            pool: Pool::default(),
+            met: Met {
+                round_of: vec![0; rows],
+                round: 0,
+            },
+            links: Vec::new(),
+            next_links: Vec::new(),
+            unmet: Vec::new(),
+            dots: Vec::new(),
         }
     }
+}
 
+/// The rows that a search came by.
+#[derive(Debug)]
+struct Met {
+    round_of: Vec<u16>,
+    round: u16,
+}
+
+impl Met {
     fn begin(&mut self) {
-        self.open.clear();
         self.round = self.round.checked_add(1).unwrap_or_else(|| {
-            self.seen.fill(0);
+            self.round_of.fill(0);
             1
         });
     }
 
-    /// Whether the row was not met before.
+    /// Whether the row exists and was not met before.
     #[inline]
     fn meet(&mut self, row: u32) -> bool {
-        std::mem::replace(&mut self.seen[row as usize], self.round) != self.round
+        self.round_of
+            .get_mut(row as usize)
+            .is_some_and(|round| std::mem::replace(round, self.round) != self.round)
     }
 }
 
-/// The `ef` best of the accepted rows that it comes by, best first (algorithm 2 of the paper). `None` when it was
-/// given up.
+/// When a search ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stop {
+    /// Rows it keeps; it ends when the links of all of them were followed.
+    pub(super) ef: usize,
+    /// Comparisons after which it is given up.
+    pub(super) comparisons_max: usize,
+}
+
+/// Leaves the `ef` best of the rows that it comes by in the pool (algorithm 2 of the paper). Says whether it came
+/// to its end.
 ///
-/// Rows that are not accepted are walked over all the same, so that they do not cut off those behind them. With
-/// fewer than `ef` accepted rows it ends when all rows that can be reached were compared.
-pub(super) fn search<'a>(
-    vectors: &Vectors,
-    query: &[f32],
-    starts: &[Neighbour],
+/// `links` adds the links of a row to a list.
+pub(super) fn search(
+    codes: &Codes,
+    starts: &[u32],
     stop: Stop,
-    links: impl Fn(u32) -> &'a [u32],
-    accept: impl Fn(u32) -> bool,
+    links: impl Fn(u32, &mut Vec<u32>),
     scratch: &mut Scratch,
-) -> Option<Vec<Neighbour>> {
-    scratch.begin();
-    let mut best = Best::new(stop.ef);
-    let mut comparisons = 0;
-    for &start in starts {
-        if scratch.meet(start.row) {
-            scratch.open.push(Reverse(start));
-            if accept(start.row) {
-                best.offer(start);
+) -> bool {
+    begin(codes, starts, stop.ef, scratch);
+    let mut comparisons = starts.len();
+    while let Some(from) = scratch.pool.follow() {
+        scratch.links.clear();
+        links(from, &mut scratch.links);
+        let Scratch {
+            links, unmet, met, ..
+        } = scratch;
+        unmet.clear();
+        for &to in links.iter() {
+            if met.meet(to) {
+                codes.rows().prefetch(to);
+                unmet.push(to);
             }
         }
-    }
-    while let Some(Reverse(from)) = scratch.open.pop() {
-        if !best.would_take(from) {
-            break;
-        }
-        gather_unseen(vectors, links(from.row), scratch);
-        comparisons += scratch.unseen.len();
+        comparisons += scratch.unmet.len();
         if comparisons > stop.comparisons_max {
-            return None;
+            return false;
         }
-        for &row in &scratch.unseen {
-            let found = Neighbour {
-                row,
-                score: kernels::dot(query, vectors.row(row)),
-            };
-            if best.would_take(found) {
-                scratch.open.push(Reverse(found));
-                if accept(row) {
-                    best.offer(found);
+        offer_unmet(codes, scratch);
+    }
+    true
+}
+
+/// As [`search`], but only among allowed rows: where a link leads to one that is not, those are followed that lead
+/// on from there, until there are `wanted` rows to compare with.
+///
+/// It is given up, too, when no allowed row lies near the starts.
+pub(super) fn search_allowed(
+    codes: &Codes,
+    starts: &[u32],
+    stop: Stop,
+    wanted: usize,
+    allowed: &RoaringBitmap,
+    links: impl Fn(u32, &mut Vec<u32>),
+    scratch: &mut Scratch,
+) -> bool {
+    begin(codes, &[], stop.ef, scratch);
+    let mut comparisons = 0;
+    for &start in starts {
+        if scratch.met.meet(start) && allowed.contains(start) {
+            scratch.unmet.push(start);
+        }
+    }
+    offer_unmet(codes, scratch);
+    let mut starts = starts.iter().copied();
+    while let Some(from) = starts.next().or_else(|| scratch.pool.follow()) {
+        scratch.links.clear();
+        links(from, &mut scratch.links);
+        let Scratch {
+            links: first,
+            next_links,
+            unmet,
+            met,
+            ..
+        } = scratch;
+        unmet.clear();
+        next_links.clear();
+        for &to in first.iter() {
+            if met.meet(to) {
+                if allowed.contains(to) {
+                    unmet.push(to);
+                } else {
+                    next_links.push(to);
                 }
             }
         }
+        for &bridge in next_links.iter() {
+            if unmet.len() >= wanted {
+                break;
+            }
+            first.clear();
+            links(bridge, first);
+            for &to in first.iter() {
+                if allowed.contains(to) && met.meet(to) {
+                    unmet.push(to);
+                }
+            }
+        }
+        comparisons += scratch.unmet.len();
+        if comparisons > stop.comparisons_max {
+            return false;
+        }
+        offer_unmet(codes, scratch);
     }
-    Some(best.into_sorted())
+    scratch.pool.len() > 0
 }
 
-/// Leaves those of the rows that were not met before in `scratch.unseen`, and asks for their vectors.
-fn gather_unseen(vectors: &Vectors, rows: &[u32], scratch: &mut Scratch) {
-    scratch.unseen.clear();
-    for &row in rows {
-        if scratch.meet(row) {
-            kernels::prefetch(vectors.row(row));
-            scratch.unseen.push(row);
-        }
+fn begin(codes: &Codes, starts: &[u32], ef: usize, scratch: &mut Scratch) {
+    scratch.met.begin();
+    scratch.pool.begin(ef);
+    let Scratch { unmet, met, .. } = scratch;
+    unmet.clear();
+    unmet.extend(starts.iter().copied().filter(|&start| met.meet(start)));
+    offer_unmet(codes, scratch);
+}
+
+/// Compares the query with the rows just met.
+fn offer_unmet(codes: &Codes, scratch: &mut Scratch) {
+    let Scratch {
+        query,
+        pool,
+        unmet,
+        dots,
+        ..
+    } = scratch;
+    for &row in unmet.iter() {
+        codes.touch(row);
+    }
+    codes.rows().dots(query, unmet, dots);
+    for (&row, &score) in unmet.iter().zip(dots.iter()) {
+        pool.offer(Neighbour { row, score });
     }
 }
 
 /// Goes from a row to the nearest of the rows it has links to, until none is nearer.
-pub(super) fn descend<'a>(
-    vectors: &Vectors,
-    query: &[f32],
+pub(super) fn descend(
+    codes: &Codes,
     from: Neighbour,
-    links: impl Fn(u32) -> &'a [u32],
+    links: impl Fn(u32, &mut Vec<u32>),
+    scratch: &mut Scratch,
 ) -> Neighbour {
     let mut at = from;
     loop {
-        let score = |&row: &u32| Neighbour {
-            row,
-            score: kernels::dot(query, vectors.row(row)),
-        };
-        match links(at.row).iter().map(score).min() {
+        scratch.links.clear();
+        links(at.row, &mut scratch.links);
+        match nearest(codes, scratch) {
             Some(next) if next < at => at = next,
             _ => return at,
         }
+    }
+}
+
+/// The nearest of the rows in `scratch.links`.
+fn nearest(codes: &Codes, scratch: &mut Scratch) -> Option<Neighbour> {
+    let Scratch {
+        query, links, dots, ..
+    } = scratch;
+    links.iter().for_each(|&row| codes.touch(row));
+    codes.rows().dots(query, links, dots);
+    let near = links.iter().zip(dots.iter());
+    near.map(|(&row, &score)| Neighbour { row, score }).min()
+}
+
+/// A row with its cosine to the query.
+pub(super) fn compare(codes: &Codes, row: u32, scratch: &mut Scratch) -> Neighbour {
+    codes.touch(row);
+    codes.rows().dots(&scratch.query, &[row], &mut scratch.dots);
+    Neighbour {
+        row,
+        score: scratch.dots[0],
     }
 }

@@ -13,6 +13,16 @@ pub const EF_CONSTRUCTION_MAX: usize = 4096;
 /// The greatest [`GraphSettings::threads`].
 pub const THREADS_MAX: usize = 256;
 
+/// What inserts the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Builder {
+    /// This crate, which compares vectors in 8 bits.
+    #[default]
+    Cloze,
+    /// The library `hnsw_rs`, which compares them in 32; several times slower.
+    HnswRs,
+}
+
 /// How a graph is built. The same settings and vectors give the same graph when there is one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphSettings {
@@ -25,26 +35,29 @@ pub struct GraphSettings {
     ///
     /// Building time grows with it in proportion, and recall until about 400. Not less than `2 * m` is of use.
     pub ef_construction: usize,
-    /// Decides in which order rows are inserted.
+    /// Decides in which order rows are inserted, and up to which level.
     pub seed: u64,
     /// Threads that insert rows: 1 to [`THREADS_MAX`].
     pub threads: usize,
+    /// What inserts them.
+    pub builder: Builder,
 }
 
 impl Default for GraphSettings {
-    /// `m` 16, `ef_construction` 200, seed 0, one thread.
+    /// `m` 16, `ef_construction` 200, seed 0, one thread, [`Builder::Cloze`].
     fn default() -> GraphSettings {
         GraphSettings {
             m: 16,
             ef_construction: 200,
             seed: 0,
             threads: 1,
+            builder: Builder::default(),
         }
     }
 }
 
 impl GraphSettings {
-    /// Accepts settings within their ranges; the building library ends the process on some others.
+    /// Accepts settings within their ranges; `hnsw_rs` ends the process on some others.
     ///
     /// # Errors
     /// [`VectorError::Setting`] for the first that is not.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vectors::{Vectors, VectorsWriter};
+use vectors::{Codes, Vectors, VectorsWriter};
 
 /// A small generator of numbers (SplitMix64, Steele and others 2014): the same in every release of anything.
 pub(crate) struct Random(pub(crate) u64);
@@ -68,4 +68,11 @@ pub(crate) fn stored(path: &Path, rows: &[Vec<f32>], dimension: usize) -> Vector
     }
     assert_eq!(writer.finish().unwrap() as usize, rows.len());
     Vectors::open(path).unwrap()
+}
+
+/// Rounds, writes and opens.
+pub(crate) fn coded(vectors: &Vectors, folder: &Path) -> Codes {
+    let path = folder.join("codes");
+    Codes::write(vectors, &path).unwrap();
+    Codes::open(&path).unwrap()
 }

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 use tempfile::tempdir;
-use vectors::{Exact, Graph, GraphSettings, Nearest, Neighbour, VectorError, Vectors, Walk, scan_is_cheaper};
+use vectors::{
+    Builder, Codes, Effort, Exact, Graph, GraphSettings, Nearest, Neighbour, VectorError, Vectors, Walk,
+};
 
-use crate::data::{Random, stored};
+use crate::data::{Random, coded, stored};
 
 /// Few links, so that sets of some thousand rows are walked and not scanned.
 const SETTINGS: GraphSettings = GraphSettings {
@@ -15,6 +17,7 @@ const SETTINGS: GraphSettings = GraphSettings {
     ef_construction: 100,
     seed: 7,
     threads: 1,
+    builder: Builder::Cloze,
 };
 
 /// Rows that can be reached from the entry point along links of level 0.
@@ -40,7 +43,7 @@ fn recall(exact: &[Vec<Neighbour>], found: &[Vec<Neighbour>]) -> f64 {
     hits.sum::<usize>() as f64 / wanted.max(1) as f64
 }
 
-/// What every answer has to be: full, allowed, in order, without repetition, with exact scores.
+/// What every answer has to be: full, allowed, in order, without repetition, with the right scores.
 fn check_answer(
     vectors: &Vectors,
     query: &[f32],
@@ -58,10 +61,8 @@ fn check_answer(
             .all(|n| allowed.is_none_or(|allowed| allowed.contains(n.row)))
     );
     for n in found {
-        assert_eq!(
-            n.score.to_bits(),
-            kernels::scalar::dot(query, vectors.row(n.row)).to_bits()
-        );
+        let exact = kernels::scalar::dot(query, vectors.row(n.row));
+        assert!((n.score - exact).abs() < 1e-4, "{n:?}: {exact}");
     }
     for pair in found.windows(2) {
         let in_order =
@@ -72,6 +73,7 @@ fn check_answer(
 
 struct Set {
     vectors: Vectors,
+    codes: Codes,
     graph: Graph,
     queries: Vec<Vec<f32>>,
     _folder: tempfile::TempDir,
@@ -83,10 +85,12 @@ fn clustered(rows: usize, settings: &GraphSettings) -> Set {
     let mut all = random.clustered(rows + 100, 24, 40);
     let queries = all.split_off(rows);
     let vectors = stored(&folder.path().join("vectors"), &all, 24);
-    let graph = Graph::build(&vectors, settings).unwrap();
+    let codes = coded(&vectors, folder.path());
+    let graph = Graph::build(&vectors, &codes, settings).unwrap();
     assert_eq!(reachable(&graph), rows);
     Set {
         vectors,
+        codes,
         graph,
         queries,
         _folder: folder,
@@ -94,10 +98,14 @@ fn clustered(rows: usize, settings: &GraphSettings) -> Set {
 }
 
 impl Set {
+    fn walk(&self, ef: usize) -> Walk<'_> {
+        Walk::new(&self.vectors, &self.codes, &self.graph, Effort::Ef(ef)).unwrap()
+    }
+
     /// Recall of the first 10, with every answer checked.
     fn recall(&self, ef: usize, allowed: Option<&RoaringBitmap>) -> f64 {
         let exact = Exact::new(&self.vectors);
-        let walk = Walk::new(&self.vectors, &self.graph, ef).unwrap();
+        let walk = self.walk(ef);
         let answers = |search: &dyn Nearest| {
             let answer = |query: &Vec<f32>| search.nearest(query, 10, allowed).unwrap();
             self.queries.iter().map(answer).collect::<Vec<_>>()
@@ -113,8 +121,9 @@ impl Set {
 #[test]
 fn a_walk_finds_nine_of_ten() {
     let set = clustered(5_000, &SETTINGS);
-    assert!(!scan_is_cheaper(5_000, 5_000, 100, 16), "the walk has to be used");
-    let recalls: Vec<f64> = [10, 100, 300].iter().map(|&ef| set.recall(ef, None)).collect();
+    // So wide a walk that it would cost more than to compare with all rows.
+    assert_eq!(set.recall(1_000, None), 1.0);
+    let recalls: Vec<f64> = [10, 40, 100].iter().map(|&ef| set.recall(ef, None)).collect();
     assert!(recalls[1] >= 0.9 && recalls[2] >= 0.98, "{recalls:?}");
     assert!(recalls[0] < recalls[1], "a narrower walk finds less: {recalls:?}");
 }
@@ -134,13 +143,53 @@ fn a_walk_under_a_filter_finds_nine_of_ten() {
 #[test]
 fn a_filter_that_is_against_the_query() {
     let set = clustered(5_000, &SETTINGS);
-    let walk = Walk::new(&set.vectors, &set.graph, 10).unwrap();
+    let walk = set.walk(10);
     for query in set.queries.iter().take(20) {
         let mut all = Exact::new(&set.vectors).nearest(query, 5_000, None).unwrap();
         let allowed: RoaringBitmap = all.split_off(3_000).iter().map(|n| n.row).collect();
         let found = walk.nearest(query, 10, Some(&allowed)).unwrap();
         check_answer(&set.vectors, query, 10, Some(&allowed), &found);
     }
+}
+
+#[test]
+fn a_wanted_recall_is_reached() {
+    let set = clustered(5_000, &SETTINGS);
+    let measured = set.graph.measured();
+    assert!(
+        measured.is_sorted_by(|a, b| a.ef < b.ef && a.recall <= b.recall),
+        "{measured:?}"
+    );
+    let truth: Vec<_> = set
+        .queries
+        .iter()
+        .map(|query| Exact::new(&set.vectors).nearest(query, 10, None).unwrap())
+        .collect();
+    for wanted in [0.8, 0.9, 0.95, 0.99, 1.0] {
+        let walk = Walk::new(&set.vectors, &set.codes, &set.graph, Effort::Recall(wanted)).unwrap();
+        assert_eq!(walk.ef(10).is_none(), wanted == 1.0);
+        let found: Vec<_> = set
+            .queries
+            .iter()
+            .map(|query| walk.nearest(query, 10, None).unwrap())
+            .collect();
+        let recall = recall(&truth, &found);
+        assert!(recall >= f64::from(wanted) - 0.01, "{wanted}: {recall}");
+    }
+}
+
+#[test]
+fn hnsw_rs_builds_as_good_a_graph() {
+    let theirs = clustered(
+        5_000,
+        &GraphSettings {
+            builder: Builder::HnswRs,
+            ..SETTINGS
+        },
+    );
+    let ours = clustered(5_000, &SETTINGS);
+    let (theirs, ours) = (theirs.recall(40, None), ours.recall(40, None));
+    assert!(theirs >= 0.9 && ours >= theirs - 0.01, "{ours} against {theirs}");
 }
 
 #[test]
@@ -151,12 +200,12 @@ fn one_thread_gives_the_same_graph_again() {
             .map(|row| graph.links(0, row).to_vec())
             .collect::<Vec<_>>()
     };
-    let again = Graph::build(&set.vectors, &SETTINGS).unwrap();
+    let again = Graph::build(&set.vectors, &set.codes, &SETTINGS).unwrap();
     assert_eq!(
         (links(&set.graph), set.graph.about()),
         (links(&again), again.about())
     );
-    let other = Graph::build(&set.vectors, &GraphSettings { seed: 8, ..SETTINGS }).unwrap();
+    let other = Graph::build(&set.vectors, &set.codes, &GraphSettings { seed: 8, ..SETTINGS }).unwrap();
     assert_ne!(links(&set.graph), links(&other));
 }
 
@@ -179,7 +228,7 @@ fn many_threads_lose_no_row() {
 #[test]
 fn searches_at_the_same_time_do_not_disturb_one_another() {
     let set = clustered(3_000, &SETTINGS);
-    let walk = Walk::new(&set.vectors, &set.graph, 50).unwrap();
+    let walk = set.walk(50);
     let answers = || {
         set.queries
             .iter()
@@ -209,10 +258,11 @@ fn equal_rows_are_all_reachable() {
         let folder = tempdir().unwrap();
         let all: Vec<Vec<f32>> = (0..rows).map(|row| kinds[row % kinds.len()].clone()).collect();
         let vectors = stored(&folder.path().join("vectors"), &all, 8);
+        let codes = coded(&vectors, folder.path());
         for threads in [1, 4] {
-            let graph = Graph::build(&vectors, &GraphSettings { threads, ..SETTINGS }).unwrap();
+            let graph = Graph::build(&vectors, &codes, &GraphSettings { threads, ..SETTINGS }).unwrap();
             assert_eq!(reachable(&graph), rows);
-            let walk = Walk::new(&vectors, &graph, 10).unwrap();
+            let walk = Walk::new(&vectors, &codes, &graph, Effort::Ef(10)).unwrap();
             for k in [1, 10, 100, rows] {
                 let found = walk.nearest(&kinds[0], k, None).unwrap();
                 check_answer(&vectors, &kinds[0], k, None, &found);
@@ -228,9 +278,11 @@ fn sets_of_hardly_any_rows() {
     let rows = [vec![1.0, 0.0], vec![0.0, 1.0], vec![1.0, 0.0]];
     for count in 0..=rows.len() {
         let vectors = stored(&folder.path().join(count.to_string()), &rows[..count], 2);
+        let codes = coded(&vectors, folder.path());
         for threads in [1, 3] {
             let built = Graph::build(
                 &vectors,
+                &codes,
                 &GraphSettings {
                     threads,
                     m: 2,
@@ -242,7 +294,7 @@ fn sets_of_hardly_any_rows() {
             let path = folder.path().join("graph");
             built.write(&path).unwrap();
             for graph in [built, Graph::open(&path).unwrap()] {
-                let walk = Walk::new(&vectors, &graph, 1).unwrap();
+                let walk = Walk::new(&vectors, &codes, &graph, Effort::Ef(1)).unwrap();
                 for k in [0, 1, 2, 3, 4, usize::MAX] {
                     let found = walk.nearest(&rows[0], k, None).unwrap();
                     check_answer(&vectors, &rows[0], k, None, &found);
@@ -267,8 +319,8 @@ fn a_graph_comes_back_as_it_went() {
         assert!((0..1_000).any(|row| !opened.links(level, row).is_empty()) || level > 1);
     }
     let (built, opened) = (
-        Walk::new(&set.vectors, &set.graph, 20).unwrap(),
-        Walk::new(&set.vectors, &opened, 20).unwrap(),
+        set.walk(20),
+        Walk::new(&set.vectors, &set.codes, &opened, Effort::Ef(20)).unwrap(),
     );
     for query in &set.queries {
         let answer = |walk: &Walk<'_>| walk.nearest(query, 10, None).unwrap();
@@ -284,14 +336,23 @@ fn a_graph_serves_only_the_vectors_it_was_built_from() {
     let others: Vec<Vec<f32>> = (0..300).map(|_| random.vector(24)).collect();
     let others = stored(&folder.path().join("others"), &others, 24);
     assert!(matches!(
-        Walk::new(&others, &set.graph, 10),
+        Walk::new(
+            &others,
+            &coded(&others, folder.path()),
+            &set.graph,
+            Effort::Ef(10)
+        ),
         Err(VectorError::OtherVectors { .. })
     ));
     for ef in [0, vectors::EF_MAX + 1] {
-        let refused = Walk::new(&set.vectors, &set.graph, ef);
+        let refused = Walk::new(&set.vectors, &set.codes, &set.graph, Effort::Ef(ef));
         assert!(matches!(refused, Err(VectorError::Setting { field: "ef", .. })));
     }
-    let walk = Walk::new(&set.vectors, &set.graph, 10).unwrap();
+    for recall in [-0.1, 1.1, f32::NAN] {
+        let refused = Walk::new(&set.vectors, &set.codes, &set.graph, Effort::Recall(recall));
+        assert!(matches!(refused, Err(VectorError::Recall { .. })));
+    }
+    let walk = set.walk(10);
     assert!(matches!(
         walk.nearest(&[1.0], 1, None),
         Err(VectorError::Dimension { .. })
@@ -301,7 +362,7 @@ fn a_graph_serves_only_the_vectors_it_was_built_from() {
         Err(VectorError::ZeroLength)
     ));
     assert!(matches!(
-        Graph::build(&set.vectors, &GraphSettings { m: 300, ..SETTINGS }),
+        Graph::build(&set.vectors, &set.codes, &GraphSettings { m: 300, ..SETTINGS }),
         Err(VectorError::Setting {
             field: "m",
             value: 300,
@@ -320,6 +381,7 @@ proptest! {
         m in 2_usize..6,
         threads in 1_usize..3,
         ef in 1_usize..30,
+        builder in prop::sample::select(vec![Builder::Cloze, Builder::HnswRs]),
         k in 0_usize..50,
         share in prop::option::of(0_usize..=100),
     ) {
@@ -328,10 +390,11 @@ proptest! {
         let kinds: Vec<Vec<f32>> = (0..kinds).map(|_| random.vector(6)).collect();
         let all: Vec<Vec<f32>> = (0..rows).map(|_| kinds[random.below(kinds.len())].clone()).collect();
         let vectors = stored(&folder.path().join("vectors"), &all, 6);
-        let settings = GraphSettings { m, ef_construction: 20, seed, threads };
-        let graph = Graph::build(&vectors, &settings).unwrap();
+        let settings = GraphSettings { m, ef_construction: 20, seed, threads, builder };
+        let codes = coded(&vectors, folder.path());
+        let graph = Graph::build(&vectors, &codes, &settings).unwrap();
         prop_assert_eq!(reachable(&graph), rows);
-        let walk = Walk::new(&vectors, &graph, ef).unwrap();
+        let walk = Walk::new(&vectors, &codes, &graph, Effort::Ef(ef)).unwrap();
         // Ten rows that do not exist are allowed as well.
         let allowed = share.map(|share| {
             (0..rows as u32 + 10).filter(|_| random.below(100) < share).collect::<RoaringBitmap>()
