@@ -59,7 +59,7 @@ pub struct SearchArgs {
     explain: bool,
     /// Share of the nearest vectors to find, 0 to 1; more takes longer.
     #[arg(long, value_name = "SHARE", default_value_t = NearestQuery::RECALL_DEFAULT, conflicts_with = "exact")]
-    recall: f32,
+    recall: f64,
     /// Compare with every vector instead of walking the graph: a recall of 1.
     #[arg(long)]
     exact: bool,

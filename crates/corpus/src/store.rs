@@ -45,12 +45,12 @@ pub struct NearestQuery<'a> {
     pub filter: Option<&'a Filter>,
     /// The share of the true answer that is wanted, 0 to 1. With 1 the query is compared with every vector; less
     /// is reached on average, by walking along a graph.
-    pub recall: f32,
+    pub recall: f64,
 }
 
 impl NearestQuery<'_> {
     /// The recall of a search that does not say otherwise.
-    pub const RECALL_DEFAULT: f32 = 0.99;
+    pub const RECALL_DEFAULT: f64 = 0.99;
 }
 
 /// A question by words.

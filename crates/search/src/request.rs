@@ -149,7 +149,7 @@ pub struct SearchRequest {
     /// The share of the nearest vectors that the search is to find, 0 to 1. What was measured when a graph was
     /// built says how long a walk that takes.
     #[serde(default = "SearchRequest::default_recall")]
-    pub recall: f32,
+    pub recall: f64,
     /// Whether vectors are compared with all others rather than over the graph: a recall of 1.
     #[serde(default)]
     pub exact: bool,
@@ -198,7 +198,7 @@ impl SearchRequest {
         10
     }
 
-    fn default_recall() -> f32 {
+    fn default_recall() -> f64 {
         NearestQuery::RECALL_DEFAULT
     }
 

@@ -126,7 +126,7 @@ pub enum VectorError {
     #[error("recall {value}; accepted: 0 to 1")]
     Recall {
         /// What was given.
-        value: f32,
+        value: f64,
     },
     /// The operating system gave no threads.
     #[error("{threads} threads: {reason}")]

@@ -71,7 +71,7 @@ impl Segment {
         vector: &[f32],
         k: usize,
         allowed: Option<&RoaringBitmap>,
-        recall: f32,
+        recall: f64,
     ) -> Result<Vec<Neighbour>, StoreError> {
         let found = match &self.graph {
             Some((codes, graph)) if recall < 1.0 => {

@@ -19,7 +19,7 @@ pub enum Effort {
     Ef(usize),
     /// The share of the true answer: 0 to 1. What was measured when the graph was built says which `ef` that takes
     /// ([`Graph::measured`]); where none was enough, the query is compared with every row.
-    Recall(f32),
+    Recall(f64),
 }
 
 /// Approximate search along a graph.
@@ -71,7 +71,7 @@ impl<'a> Walk<'a> {
                     return Err(VectorError::Recall { value: recall });
                 }
                 // What was measured on a sample is no proof.
-                ef_for(graph.measured(), recall).filter(|_| recall < 1.0)
+                ef_for(graph.measured(), recall as f32).filter(|_| recall < 1.0)
             }
         };
         codes.expect_of(vectors)?;

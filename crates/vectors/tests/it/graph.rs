@@ -174,7 +174,7 @@ fn a_wanted_recall_is_reached() {
             .map(|query| walk.nearest(query, 10, None).unwrap())
             .collect();
         let recall = recall(&truth, &found);
-        assert!(recall >= f64::from(wanted) - 0.01, "{wanted}: {recall}");
+        assert!(recall >= wanted - 0.01, "{wanted}: {recall}");
     }
 }
 
@@ -348,7 +348,7 @@ fn a_graph_serves_only_the_vectors_it_was_built_from() {
         let refused = Walk::new(&set.vectors, &set.codes, &set.graph, Effort::Ef(ef));
         assert!(matches!(refused, Err(VectorError::Setting { field: "ef", .. })));
     }
-    for recall in [-0.1, 1.1, f32::NAN] {
+    for recall in [-0.1, 1.1, f64::NAN] {
         let refused = Walk::new(&set.vectors, &set.codes, &set.graph, Effort::Recall(recall));
         assert!(matches!(refused, Err(VectorError::Recall { .. })));
     }
