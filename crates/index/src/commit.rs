@@ -43,6 +43,7 @@ impl Writer {
         let next = next.replace(&self.index)?;
         let before = std::mem::replace(&mut self.manifest, next);
         self.changed = false;
+        self.left_out.clear();
         // A reader may have read the manifest before this one and not yet opened its files, so these stay until
         // the next commit. What cannot be removed now is removed then: the commit itself is done.
         let _ = Manifest::clean(&self.index, &[&before, &self.manifest]);

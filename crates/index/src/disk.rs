@@ -8,7 +8,7 @@ use corpus::StoreError;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::error;
+use crate::{error, whole};
 
 /// Size and checksum of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,21 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), StoreError> {
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     step(to)?;
     fs::rename(from, to).map_err(|e| StoreError::io(to, e))
+}
+
+/// Gives a file a second name; where that cannot be, copies and syncs it. Says whether it is a link.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<bool, StoreError> {
+    step(to)?;
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(true),
+        Err(error) if whole::needs_copy(&error) => {
+            fs::copy(from, to).map_err(|e| StoreError::io(to, e))?;
+            let synced = File::open(to).and_then(|file| file.sync_all());
+            synced.map_err(|e| StoreError::io(to, e))?;
+            Ok(false)
+        }
+        Err(error) => Err(StoreError::io(from, error)),
+    }
 }
 
 /// Makes the names in a folder durable. Only Unix has such a thing.

@@ -34,6 +34,8 @@ pub struct Writer {
     pub(crate) open: Option<SegmentWriter>,
     /// Whether there is something to commit.
     pub(crate) changed: bool,
+    /// Segments of the last commit that are not opened, because they are damaged, and that the next commit drops.
+    pub(crate) left_out: Vec<SegmentEntry>,
     /// Whether the state is to be read from disk again, because an error left it half done.
     stale: bool,
     _lock: File,
@@ -55,7 +57,7 @@ impl Closed {
         self.entry.passages - self.deleted.len() as u32
     }
 
-    fn open(index: &Path, entry: &SegmentEntry, dimension: usize) -> Result<Self, StoreError> {
+    pub(crate) fn open(index: &Path, entry: &SegmentEntry, dimension: usize) -> Result<Self, StoreError> {
         let folder = segment_folder(index, entry.id);
         let deleted = read_deletes(&folder, entry)?;
         Ok(Self {
@@ -81,6 +83,15 @@ impl Closed {
 
 impl Writer {
     pub(crate) fn open(index: &Path, limits: WriterSettings) -> Result<Self, StoreError> {
+        Self::open_without(index, limits, |_| false)
+    }
+
+    /// Opens an index without some of its segments, which the next commit drops.
+    pub(crate) fn open_without(
+        index: &Path,
+        limits: WriterSettings,
+        mut leave_out: impl FnMut(&SegmentEntry) -> bool,
+    ) -> Result<Self, StoreError> {
         limits.check()?;
         let lock = lock(index)?;
         let manifest = Manifest::read(index)?;
@@ -88,6 +99,12 @@ impl Writer {
             index: index.to_owned(),
             limits,
             analyzer: Analyzer::new(&manifest.settings.language).map_err(error::lexical)?,
+            left_out: manifest
+                .segments
+                .iter()
+                .cloned()
+                .filter(|entry| leave_out(entry))
+                .collect(),
             manifest,
             next_segment: 0,
             closed: Vec::new(),
@@ -112,6 +129,7 @@ impl Writer {
         let opened = manifest
             .segments
             .iter()
+            .filter(|entry| !self.left_out.contains(entry))
             .map(|entry| Closed::open(&self.index, entry, dimension));
         self.closed = opened.collect::<Result<_, _>>()?;
         self.next_segment = manifest.next_segment;
@@ -122,7 +140,10 @@ impl Writer {
     }
 
     /// Runs something that changes the disk. When it fails the state goes back to the last commit.
-    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn guarded<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.refresh()?;
         let result = work(self);
         if result.is_err() {
@@ -213,7 +234,25 @@ impl Writer {
         Ok(Some(closed))
     }
 
-    fn delete_closed(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
+    /// Whether there is a live document of that id.
+    pub(crate) fn has(&self, id: &DocumentId) -> Result<bool, StoreError> {
+        if self.open.as_ref().is_some_and(|open| open.has(id)) {
+            return Ok(true);
+        }
+        for closed in &self.closed {
+            if closed
+                .segment
+                .documents
+                .find(id.as_str(), &closed.deleted)?
+                .is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn delete_closed(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
         for closed in &mut self.closed {
             if closed.delete(id)? {
                 return Ok(true);

@@ -186,3 +186,62 @@ fn a_newer_format_is_refused_as_such() {
         Err(StoreError::Version { .. })
     ));
 }
+
+/// The live documents with their texts.
+fn texts(folder: &Path) -> Vec<(usize, String)> {
+    let snapshot = Index::open(folder).unwrap().snapshot().unwrap();
+    let text = |n| {
+        snapshot
+            .document(&id(n))
+            .unwrap()
+            .map(|document| (n, document.text))
+    };
+    (0..6).filter_map(text).collect()
+}
+
+/// Whatever byte is wrong: what is left after the repair is right, and what is not left is named.
+#[test]
+fn repair_keeps_what_is_intact_and_names_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = folder.path().join("original");
+    index(&original);
+    let whole = texts(&original);
+    let names: Vec<PathBuf> = files(&original)
+        .into_iter()
+        .filter(|path| !path.ends_with("write.lock") && !path.ends_with("manifest.json"))
+        .collect();
+    let (mut kept_all, mut lost_some) = (0, 0);
+    for path in names {
+        let name = path.strip_prefix(&original).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for place in [0, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1] {
+            let copy = tempfile::tempdir().unwrap();
+            index::copy(&original, copy.path()).unwrap();
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x10;
+            replace(&copy.path().join(name), &damaged);
+            let what = format!("{} byte {place}", name.display());
+            let repaired = index::repair(copy.path(), WriterSettings::default()).unwrap();
+            assert_eq!(verify(copy.path()).unwrap().problems, [], "{what}");
+            assert_eq!(repaired.segments.len(), 1, "{what}");
+            let salvage = repaired.segments.values().next().unwrap();
+            let left = texts(copy.path());
+            assert_eq!(left.len() as u64, repaired.documents, "{what}");
+            let undeleted = left.iter().filter(|(n, _)| *n == 1).count();
+            assert!(undeleted as u32 <= salvage.undeleted, "{what}: {salvage:?}");
+            for document in &left {
+                assert!(
+                    document.0 == 1 || whole.contains(document),
+                    "{what}: {document:?}"
+                );
+            }
+            let lost = salvage.lost.len() + salvage.lost_unnamed as usize;
+            assert_eq!(left.len() - undeleted + lost, whole.len(), "{what}: {salvage:?}");
+            if lost == 0 { kept_all += 1 } else { lost_some += 1 }
+        }
+    }
+    assert!(kept_all > 40 && lost_some > 10, "{kept_all} {lost_some}");
+    let untouched = index::repair(&original, WriterSettings::default()).unwrap();
+    assert!(untouched.segments.is_empty() && untouched.before.problems.is_empty());
+    assert_eq!(untouched.before.generation, verify(&original).unwrap().generation);
+}

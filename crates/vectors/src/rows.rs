@@ -170,6 +170,21 @@ impl Vectors {
         &self.untouched()[start..start + self.dimension]
     }
 
+    /// The vector of a row out of a file that may be damaged elsewhere.
+    ///
+    /// # Errors
+    /// [`VectorError::Checksum`] when it is damaged there.
+    ///
+    /// # Panics
+    /// When `row` is not below [`Vectors::len`].
+    pub fn intact(&self, row: u32) -> Result<&[f32], VectorError> {
+        let bytes = 4 * self.dimension;
+        let start = ROWS_OFFSET + row as usize * bytes;
+        self.file.expect_intact(start..start + bytes)?;
+        let start = row as usize * self.dimension;
+        Ok(&self.untouched()[start..start + self.dimension])
+    }
+
     /// All rows, one after the other; as for [`Vectors::row`].
     pub(crate) fn values(&self) -> &[f32] {
         self.file.touch(0..self.file.content_bytes());

@@ -251,6 +251,16 @@ impl Sealed {
         }
     }
 
+    /// Refuses some bytes of the content when their blocks are damaged, whatever the others are.
+    pub(crate) fn expect_intact(&self, bytes: Range<usize>) -> Result<(), VectorError> {
+        let mut blocks = bytes.start / BLOCK_BYTES..bytes.end.div_ceil(BLOCK_BYTES);
+        let damaged = blocks.find(|&block| {
+            let (stored, computed) = self.checksums(block);
+            stored != computed
+        });
+        damaged.map_or(Ok(()), |block| Err(self.damage(block)))
+    }
+
     /// The checksum of a block that the file has, and that of its bytes.
     fn checksums(&self, block: usize) -> (u64, u64) {
         let bytes = self.map.bytes();

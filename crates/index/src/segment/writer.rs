@@ -72,6 +72,10 @@ impl SegmentWriter {
         Ok(replaced)
     }
 
+    pub(crate) fn has(&self, id: &DocumentId) -> bool {
+        self.numbers.contains_key(id)
+    }
+
     /// Deletes the live document of that id, if there is one.
     pub(crate) fn delete(&mut self, id: &DocumentId) -> bool {
         let number = self.numbers.remove(id);
