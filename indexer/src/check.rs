@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use clap::Args;
-use index::{Inspection, Verification};
+use index::{Inspection, Salvage, Verification, WriterSettings};
 use launch::Exit;
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -29,12 +29,16 @@ pub struct InspectArgs {
 /// Check every byte of an index against what was written. Ends with 1 when something is damaged.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  cloze verify --index wiki\n  cloze verify --index wiki --json | jq .problems"
+    after_help = "Examples:\n  cloze verify --index wiki\n  cloze verify --index wiki --json | jq .problems\n  cloze verify --index wiki --repair"
 )]
 pub struct VerifyArgs {
     /// Folder of the index.
     #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
     index: PathBuf,
+    /// Write damaged segments again out of what is intact, and say which documents are lost. Ends with 1 when some
+    /// are.
+    #[arg(long)]
+    repair: bool,
     /// Print what was found as JSON.
     #[arg(long)]
     json: bool,
@@ -94,7 +98,7 @@ fn print_inspection(out: &mut dyn Write, found: &Inspection) -> std::io::Result<
     Ok(())
 }
 
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["B", "kB", "MB", "GB"];
     let mut size = count as f64;
     let mut unit = 0;
@@ -114,6 +118,9 @@ fn bytes(count: u64) -> String {
 /// When there is no index.
 pub fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
     let folder = &args.index;
+    if args.repair {
+        return repair(args);
+    }
     let found =
         index::verify(folder).with_context(|| format!("cannot open the index {}", folder.display()))?;
     let mut out = anstream::stdout().lock();
@@ -127,6 +134,45 @@ pub fn verify(args: &VerifyArgs) -> anyhow::Result<Exit> {
         Exit::Success
     } else {
         Exit::Failure
+    })
+}
+
+fn repair(args: &VerifyArgs) -> anyhow::Result<Exit> {
+    let folder = &args.index;
+    let limits = WriterSettings {
+        threads: launch::threads(),
+        ..WriterSettings::default()
+    };
+    let done = index::repair(folder, limits)
+        .with_context(|| format!("cannot repair the index {}", folder.display()))?;
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, &done)?;
+        writeln!(out)?;
+    } else {
+        print_verification(&mut out, &done.before)?;
+        for (segment, salvage) in &done.segments {
+            writeln!(out, "segment {segment}: {} documents written again", salvage.kept)?;
+            for id in &salvage.lost {
+                writeln!(out, "{BAD}lost{BAD:#}: document {id}; add it again")?;
+            }
+            if salvage.lost_unnamed > 0 {
+                writeln!(
+                    out,
+                    "{BAD}lost{BAD:#}: {} documents without a readable id",
+                    salvage.lost_unnamed
+                )?;
+            }
+            if salvage.undeleted > 0 {
+                writeln!(out, "up to {} deleted documents may be back", salvage.undeleted)?;
+            }
+        }
+        writeln!(out, "{} documents", done.documents)?;
+    }
+    let whole = |salvage: &Salvage| salvage.lost.is_empty() && salvage.lost_unnamed + salvage.undeleted == 0;
+    Ok(match done.segments.values().all(whole) {
+        true => Exit::Success,
+        false => Exit::Failure,
     })
 }
 

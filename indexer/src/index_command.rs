@@ -26,6 +26,7 @@ Examples:
   cloze index dump.jsonl.zst --index wiki --id-field url --text-field abstract --text-field body
   zcat big.jsonl.gz | cloze index - --index big       JSON Lines on standard input
   cloze index --delete 17 18 --index wiki             documents by id
+  cloze index --merge-from part1 part2 --index wiki   parts that other machines built
 Running it again goes on where it was interrupted: documents that did not change are passed over.";
 
 /// Read documents into an index.
@@ -35,8 +36,8 @@ pub struct IndexArgs {
     /// Files and folders to read; - is JSON Lines on standard input.
     #[arg(
         value_name = "PATH",
-        required_unless_present = "delete",
-        conflicts_with = "delete"
+        required_unless_present_any = ["delete", "merge_from"],
+        conflicts_with_all = ["delete", "merge_from"]
     )]
     paths: Vec<PathBuf>,
     /// Folder of the index; created when missing.
@@ -71,6 +72,10 @@ pub struct IndexArgs {
     /// Delete the documents of these ids instead of reading any.
     #[arg(long, value_name = "ID", num_args = 1..)]
     delete: Vec<String>,
+    /// Add the documents of these indexes, of the same model and settings, instead of reading any: parts that other
+    /// machines built. Each document replaces the one of its id; a later index the one before it.
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "delete")]
+    merge_from: Vec<PathBuf>,
     /// Print a summary as JSON.
     #[arg(long)]
     json: bool,
@@ -101,6 +106,9 @@ struct ShapeArgs {
 pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
     if !args.delete.is_empty() {
         return delete(args);
+    }
+    if !args.merge_from.is_empty() {
+        return merge_from(args);
     }
     let interrupt = Interrupt::on_ctrl_c();
     let started = Instant::now();
@@ -283,6 +291,33 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn merge_from(args: &IndexArgs) -> anyhow::Result<Exit> {
+    let first = index::inspect(&args.merge_from[0]).with_context(|| opening(&args.merge_from[0]))?;
+    let index = Index::open_or_create(&args.index, first.settings).with_context(|| opening(&args.index))?;
+    let limits = WriterSettings {
+        threads: launch::threads(),
+        ..WriterSettings::default()
+    };
+    let mut writer = index.writer(limits)?;
+    for from in &args.merge_from {
+        let adding = || format!("cannot add the index {}; nothing was added", from.display());
+        writer.add_index(from).with_context(adding)?;
+    }
+    let commit = writer.commit()?;
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, &commit)?;
+        return Ok(writeln!(out).map(|()| Exit::Success)?);
+    }
+    let folder = args.index.display();
+    writeln!(
+        out,
+        "{folder}: {} documents, {} passages",
+        commit.documents, commit.passages
+    )?;
+    Ok(Exit::Success)
 }
 
 #[derive(Serialize)]

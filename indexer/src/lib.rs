@@ -1,7 +1,7 @@
 //! The commands that build, inspect and search an index, and the one that makes vectors without one.
 //!
 //! [`index_documents`] is the way from a stream of documents into an index; the rest are the commands around it,
-//! each with its options ([`IndexArgs`], [`SearchArgs`], [`InspectArgs`], [`VerifyArgs`], [`EmbedArgs`]) and a function that runs
+//! each with its options ([`IndexArgs`], [`SearchArgs`], [`InspectArgs`], [`VerifyArgs`], [`EmbedArgs`], ...) and a function that runs
 //! it and says how it ended.
 
 mod check;
@@ -19,6 +19,7 @@ mod render;
 mod search_command;
 mod seen;
 mod summary;
+mod whole_command;
 
 pub use check::{InspectArgs, VerifyArgs, inspect, verify};
 pub use embed::{EmbedArgs, OutputError, embed};
@@ -31,6 +32,7 @@ pub use rejects::Rejects;
 pub use render::{RenderSettings, render};
 pub use search_command::{SearchArgs, search};
 pub use summary::Summary;
+pub use whole_command::{ExportArgs, RestoreArgs, SnapshotArgs, export, restore, snapshot};
 
 /// Default number of passages after which an indexing run commits.
 pub const COMMIT_PASSAGES: usize = 20_000;

@@ -33,6 +33,9 @@ enum Command {
     Embed(Box<indexer::EmbedArgs>),
     Inspect(indexer::InspectArgs),
     Verify(indexer::VerifyArgs),
+    Snapshot(indexer::SnapshotArgs),
+    Restore(indexer::RestoreArgs),
+    Export(indexer::ExportArgs),
     Pack(indexer::PackArgs),
     /// Measure how good and how fast searching is.
     #[command(subcommand)]
@@ -71,6 +74,9 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Embed(args) => indexer::embed(&args, show_progress),
         Command::Inspect(args) => indexer::inspect(&args),
         Command::Verify(args) => indexer::verify(&args),
+        Command::Snapshot(args) => indexer::snapshot(&args),
+        Command::Restore(args) => indexer::restore(&args),
+        Command::Export(args) => indexer::export(&args, show_progress),
         Command::Pack(args) => indexer::pack(&args, screen),
         Command::Eval(command) => evals::run(&command, show_progress, screen),
         Command::Bench(command) => evals::bench(&command, screen),

@@ -4,7 +4,7 @@
 //! holds more than one record (or batch of rows) in memory. Every error names file, line and column where the
 //! format has them, and reading goes on with the next record: whoever reads decides whether to stop.
 //! [`beir`], [`trec`], [`squad`] and [`pairs`] read the forms that training and evaluation use.
-//! [`VectorWriter`] is the way out: rows of vectors into the formats that other tools read.
+//! [`VectorWriter`] and [`PassageWriter`] are the way out: vectors and passages in formats that other tools read.
 
 pub mod beir;
 mod columns;
@@ -16,6 +16,7 @@ mod lines;
 mod mapping;
 mod markdown;
 pub mod pairs;
+mod passage_file;
 mod plain;
 mod source;
 pub mod squad;
@@ -29,6 +30,7 @@ pub use html::read as html_text;
 pub use lines::{Lines, RECORD_BYTES_MAX};
 pub use mapping::Mapping;
 pub use markdown::read as markdown_text;
+pub use passage_file::{PassageRow, PassageWriter};
 pub use source::Meter;
 pub use vector_file::{
     VectorBatches, VectorFormat, VectorRows, VectorSchema, VectorWriter, ids_path, read_vectors,

@@ -3,7 +3,7 @@
 //! A [`VectorWriter`] takes rows in any portions and holds few of them; the bytes that it writes depend on the rows
 //! alone, not on how they were handed in. [`read_vectors`] reads the Arrow form back.
 
-mod columns;
+pub(crate) mod columns;
 mod jsonl;
 mod npy;
 
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+pub(crate) use columns::BATCH_ROWS;
 pub use columns::{VectorBatches, read_vectors};
 pub use npy::ids_path;
 

@@ -31,8 +31,7 @@ fn text(index: &Index, n: usize) -> Option<String> {
 }
 
 fn sound(folder: &Path) {
-    let found = verify(folder).unwrap();
-    assert_eq!((found.problems, found.unlisted), (vec![], vec![]));
+    assert_eq!(verify(folder).unwrap().problems, []);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::error::{DataError, Place, Reason};
 
 /// Rows of one batch, and of one Parquet row group, which is held in memory until it is full: 12 MiB of 384
 /// dimensions.
-pub(super) const BATCH_ROWS: usize = 1024;
+pub(crate) const BATCH_ROWS: usize = 1024;
 const GROUP_ROWS: usize = 8 * BATCH_ROWS;
 
 /// Rows as columns, in batches of [`BATCH_ROWS`].
@@ -124,12 +124,12 @@ fn columns(schema: &VectorSchema) -> Result<SchemaRef, Reason> {
     Ok(Arc::new(Schema::new_with_metadata(fields, about)))
 }
 
-fn component() -> FieldRef {
+pub(crate) fn component() -> FieldRef {
     Arc::new(Field::new("item", DataType::Float32, false))
 }
 
 /// Vectors are as good as random bits: neither a dictionary, nor extremes, nor compression do anything for them.
-fn properties(schema: &VectorSchema) -> WriterProperties {
+pub(crate) fn properties(schema: &VectorSchema) -> WriterProperties {
     let values = ColumnPath::from(["vector", "list", "item"].map(str::to_owned).to_vec());
     let about = schema.about.iter();
     let about = about.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
@@ -153,14 +153,14 @@ fn batch(schema: &SchemaRef, rows: VectorRows) -> Result<RecordBatch, Reason> {
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(refused)
 }
 
-fn refused(error: ArrowError) -> Reason {
+pub(crate) fn refused(error: ArrowError) -> Reason {
     match error {
         ArrowError::IoError(_, error) => Reason::Io(error),
         other => Reason::Damaged(other.to_string()),
     }
 }
 
-fn not_written(error: ParquetError) -> Reason {
+pub(crate) fn not_written(error: ParquetError) -> Reason {
     match error {
         ParquetError::External(error) => match error.downcast::<std::io::Error>() {
             Ok(error) => Reason::Io(*error),

@@ -1,0 +1,186 @@
+//! `cloze snapshot`, `cloze restore` and `cloze export`: whole indexes out of, and back into, use.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use data::{PassageRow, PassageWriter, VectorSchema};
+use index::{Copied, Index, PassageRecord};
+use launch::{Exit, Interrupt, Progress};
+
+use crate::check::bytes;
+use crate::index_command::open_index;
+
+/// Copy the newest commit of an index into a new folder, while it is searched and written to.
+///
+/// Files are shared by hard links where the file system can: the copy takes a moment and no room.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  cloze snapshot --index wiki backups/monday\n  cloze verify --index backups/monday"
+)]
+pub struct SnapshotArgs {
+    /// Folder of the copy; empty or missing.
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+    /// Folder of the index.
+    #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
+    index: PathBuf,
+    /// Print what was copied as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Make an index of a snapshot.
+///
+/// Every byte of the snapshot is verified first. An index that is in use is replaced only on demand, in one step:
+/// who searches it sees the one state or the other.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  cloze restore backups/monday --index wiki-monday\n  cloze restore backups/monday --index wiki --replace"
+)]
+pub struct RestoreArgs {
+    /// Folder of the snapshot.
+    #[arg(value_name = "FROM")]
+    from: PathBuf,
+    /// Folder of the index.
+    #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
+    index: PathBuf,
+    /// Put the snapshot in the place of all that is in the index now.
+    #[arg(long)]
+    replace: bool,
+    /// Print what was copied as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Write all passages with their vectors as Parquet.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Example:\n  cloze export --index wiki wiki.parquet\nColumns: document, chunk, start, end (bytes of the text), title, text, metadata (JSON), vector."
+)]
+pub struct ExportArgs {
+    /// File to write.
+    #[arg(value_name = "FILE")]
+    to: PathBuf,
+    /// Folder of the index.
+    #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
+    index: PathBuf,
+    /// Replace a file that is there.
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Runs `cloze snapshot`.
+///
+/// # Errors
+/// When the index cannot be read, or the folder is not empty.
+pub fn snapshot(args: &SnapshotArgs) -> anyhow::Result<Exit> {
+    let (from, to) = (&args.index, &args.to);
+    let copied = index::copy(from, to)
+        .with_context(|| format!("cannot copy the index {} to {}", from.display(), to.display()))?;
+    report(&copied, to, args.json)
+}
+
+/// Runs `cloze restore`.
+///
+/// # Errors
+/// When the snapshot is damaged, or there is an index already and it is not to be replaced.
+pub fn restore(args: &RestoreArgs) -> anyhow::Result<Exit> {
+    let (from, to) = (&args.from, &args.index);
+    let doing = || format!("cannot restore {} to {}", from.display(), to.display());
+    let found = index::verify(from).with_context(doing)?;
+    if let Some(problem) = found.problems.first() {
+        bail!(
+            "{} is damaged: {}: {}",
+            from.display(),
+            problem.file.display(),
+            problem.message
+        );
+    }
+    let copied = match args.replace && to.join("manifest.json").exists() {
+        true => index::replace(to, from),
+        false => index::copy(from, to),
+    };
+    report(&copied.with_context(doing)?, to, args.json)
+}
+
+fn report(copied: &Copied, to: &Path, json: bool) -> anyhow::Result<Exit> {
+    let mut out = anstream::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, copied)?;
+        writeln!(out)?;
+    } else {
+        writeln!(
+            out,
+            "{}: {} documents, {} passages, {} files linked, {} copied, {}",
+            to.display(),
+            copied.documents,
+            copied.passages,
+            copied.files_linked,
+            copied.files_copied,
+            bytes(copied.bytes)
+        )?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Runs `cloze export`. The file has its name when it is complete.
+///
+/// # Errors
+/// When the index cannot be read, or the file is there already or cannot be written.
+pub fn export(args: &ExportArgs, show_progress: bool) -> anyhow::Result<Exit> {
+    if args.to.exists() && !args.overwrite {
+        bail!("{} is there already; --overwrite replaces it", args.to.display());
+    }
+    let interrupt = Interrupt::on_ctrl_c();
+    let index: Index = open_index(&args.index)?;
+    let snapshot = index.snapshot()?;
+    let settings = index.settings();
+    let schema = VectorSchema {
+        dimension: settings.dimension,
+        about: vec![
+            ("model".to_owned(), settings.model.clone()),
+            ("fingerprint".to_owned(), settings.fingerprint.clone()),
+        ],
+    };
+    let mut aside = args.to.as_os_str().to_owned();
+    aside.push(".tmp");
+    let aside = PathBuf::from(aside);
+    let mut writer = PassageWriter::create(&aside, &schema)?;
+    let total = corpus::ReadStore::info(&*snapshot).passages as u64;
+    let progress = match show_progress {
+        true => Progress::new(Some(total), "passages"),
+        false => Progress::hidden(),
+    };
+    let mut done = 0;
+    for passage in snapshot.passages() {
+        if interrupt.is_raised() {
+            drop(writer);
+            std::fs::remove_file(&aside)?;
+            return Ok(Exit::Interrupted);
+        }
+        writer.write(row(passage?)?)?;
+        done += 1;
+        progress.set(done, done);
+    }
+    writer.finish()?;
+    std::fs::rename(&aside, &args.to)?;
+    progress.finish();
+    writeln!(anstream::stdout(), "{}: {done} passages", args.to.display())?;
+    Ok(Exit::Success)
+}
+
+fn row(record: PassageRecord) -> anyhow::Result<PassageRow> {
+    let PassageRecord { passage, vector } = record;
+    Ok(PassageRow {
+        document: passage.document.to_string(),
+        chunk: passage.chunk,
+        start: passage.span.start as u64,
+        end: passage.span.end as u64,
+        title: passage.title,
+        text: passage.text,
+        metadata: serde_json::to_string(&passage.metadata)?,
+        vector,
+    })
+}
