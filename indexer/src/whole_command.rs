@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use corpus::{PreparedDocument, PreparedPassage};
 use data::{PassageRow, PassageWriter, VectorSchema};
-use index::{Copied, Index, PassageRecord};
+use index::{Copied, Index};
 use launch::{Exit, Interrupt, Progress};
 
 use crate::check::bytes;
@@ -154,14 +155,16 @@ pub fn export(args: &ExportArgs, show_progress: bool) -> anyhow::Result<Exit> {
         false => Progress::hidden(),
     };
     let mut done = 0;
-    for passage in snapshot.passages() {
+    for prepared in snapshot.documents() {
         if interrupt.is_raised() {
             drop(writer);
             std::fs::remove_file(&aside)?;
             return Ok(Exit::Interrupted);
         }
-        writer.write(row(passage?)?)?;
-        done += 1;
+        for row in rows(prepared?)? {
+            writer.write(row)?;
+            done += 1;
+        }
         progress.set(done, done);
     }
     writer.finish()?;
@@ -171,16 +174,18 @@ pub fn export(args: &ExportArgs, show_progress: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn row(record: PassageRecord) -> anyhow::Result<PassageRow> {
-    let PassageRecord { passage, vector } = record;
-    Ok(PassageRow {
-        document: passage.document.to_string(),
-        chunk: passage.chunk,
+fn rows(prepared: PreparedDocument) -> anyhow::Result<Vec<PassageRow>> {
+    let PreparedDocument { document, passages } = prepared;
+    let metadata = serde_json::to_string(&document.metadata)?;
+    let row = |(chunk, passage): (u32, PreparedPassage)| PassageRow {
+        document: document.id.to_string(),
+        chunk,
         start: passage.span.start as u64,
         end: passage.span.end as u64,
-        title: passage.title,
-        text: passage.text,
-        metadata: serde_json::to_string(&passage.metadata)?,
-        vector,
-    })
+        title: document.title.clone(),
+        text: document.text.get(passage.span).unwrap_or_default().to_owned(),
+        metadata: metadata.clone(),
+        vector: passage.vector,
+    };
+    Ok((0..).zip(passages).map(row).collect())
 }

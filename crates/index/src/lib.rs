@@ -41,7 +41,7 @@ pub use inspect::{Inspection, SegmentInspection, inspect};
 pub use manifest::FORMAT;
 pub use repair::{Repaired, Salvage, repair};
 pub use settings::{Settings, WriterSettings};
-pub use snapshot::{PassageRecord, Snapshot};
+pub use snapshot::Snapshot;
 pub use verify::{Problem, ProblemKind, Verification, verify};
 pub use whole::{Copied, copy, replace};
 pub use writer::Writer;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corpus::{PreparedDocument, PreparedPassage, StoreError};
+use corpus::StoreError;
 
 use crate::Writer;
 use crate::segment::SegmentWriter;
@@ -81,25 +81,13 @@ impl Writer {
 fn copy(from: &Closed, to: &mut SegmentWriter) -> Result<(), StoreError> {
     let documents = &from.segment.documents;
     for number in 0..documents.len() {
-        let rows = documents.rows(number)?;
-        if from.deleted.contains(rows.start) {
+        if from.deleted.contains(documents.rows(number)?.start) {
             continue;
         }
-        let mut passages = Vec::with_capacity(rows.len());
-        for row in rows {
-            let vector = from.segment.vectors.row(row).to_vec();
-            passages.push(PreparedPassage {
-                span: documents.place(row)?.span,
-                vector,
-            });
-        }
-        let prepared = PreparedDocument {
-            document: documents.document(number)?,
-            passages,
-        };
+        let prepared = from.segment.document(number)?;
         to.push(&prepared, documents.content_hash(number)?)?;
     }
-    from.segment.check_vectors()
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use corpus::{
-    Document, DocumentId, Filter, MatchingQuery, NearestQuery, Passage, PassageRef, ReadStore, Scored,
-    StoreError, StoreInfo, TermScore,
+    Document, DocumentId, Filter, MatchingQuery, NearestQuery, Passage, PassageRef, PreparedDocument,
+    ReadStore, Scored, StoreError, StoreInfo, TermScore,
 };
 use lexical::{Analyzer, Part, Query, Ranking, Totals};
 use roaring::RoaringBitmap;
@@ -226,12 +226,16 @@ impl Snapshot {
         Ranking::new(&parts, self.totals, &Query::new(&self.analyzer, text)).map_err(error::lexical)
     }
 
-    /// All live passages with their vectors, document by document.
-    pub fn passages(&self) -> impl Iterator<Item = Result<PassageRecord, StoreError>> {
+    /// All live documents with their passages and vectors, segment by segment.
+    pub fn documents(&self) -> impl Iterator<Item = Result<PreparedDocument, StoreError>> {
         self.parts.iter().flat_map(|live| {
-            let documents = &live.segment.documents;
-            let of = |number| passages_of(live, number).unwrap_or_else(|error| vec![Err(error)]);
-            (0..documents.len()).flat_map(of)
+            let live_document = |&number: &u32| {
+                let rows = live.segment.documents.rows(number);
+                // What cannot be read is an error of the document.
+                rows.map_or(true, |rows| !live.deleted.contains(rows.start))
+            };
+            let numbers = (0..live.segment.documents.len()).filter(live_document);
+            numbers.map(|number| live.segment.document(number))
         })
     }
 
@@ -239,47 +243,6 @@ impl Snapshot {
         let checked = vectors::validate(vector, self.settings.dimension);
         checked.map_err(|e| error::vector(e, None, Path::new("")))
     }
-}
-
-/// A passage with its vector.
-#[derive(Debug, Clone)]
-pub struct PassageRecord {
-    /// The passage.
-    pub passage: Passage,
-    /// Its vector, of unit length.
-    pub vector: Vec<f32>,
-}
-
-/// The passages of a document; none when it is deleted.
-fn passages_of(live: &Live, number: u32) -> Result<Vec<Result<PassageRecord, StoreError>>, StoreError> {
-    let documents = &live.segment.documents;
-    let rows = documents.rows(number)?;
-    if live.deleted.contains(rows.start) {
-        return Ok(Vec::new());
-    }
-    let document = documents.document(number)?;
-    let record = |(chunk, row): (u32, u32)| {
-        let span = documents.place(row)?.span;
-        let text = document.text.get(span.clone());
-        let text = text.ok_or_else(|| {
-            let reason = format!("row {row} is no stretch of document {}", document.id);
-            damaged(&live.segment.folder.join("passages"), reason)
-        })?;
-        let vector = live.segment.vectors.row(row).to_vec();
-        live.segment.check_vectors()?;
-        Ok(PassageRecord {
-            passage: Passage {
-                document: document.id.clone(),
-                chunk,
-                title: document.title.clone(),
-                text: text.to_owned(),
-                span,
-                metadata: document.metadata.clone(),
-            },
-            vector,
-        })
-    };
-    Ok((0..).zip(rows).map(record).collect())
 }
 
 impl ReadStore for Snapshot {

@@ -212,7 +212,7 @@ fn one_index_takes_the_place_of_another() {
     index::replace(&old, &new).unwrap();
     assert_eq!(
         before.document(&id(0)).unwrap().unwrap().text,
-        "Old words.",
+        "Old words. ",
         "a reader keeps its commit"
     );
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corpus::{Filter, StoreError};
+use corpus::{Filter, PreparedDocument, PreparedPassage, StoreError};
 use lexical::Postings;
 use roaring::RoaringBitmap;
 use vectors::{Codes, Effort, Exact, Graph, Nearest, Neighbour, VectorError, Vectors, Walk};
@@ -62,6 +62,26 @@ impl Segment {
             graph,
             postings,
             filters: Mutex::default(),
+        })
+    }
+
+    /// A document with its passages and their vectors.
+    pub(crate) fn document(&self, number: u32) -> Result<PreparedDocument, StoreError> {
+        let passage = |row| {
+            Ok(PreparedPassage {
+                span: self.documents.place(row)?.span,
+                vector: self.vectors.row(row).to_vec(),
+            })
+        };
+        let passages = self
+            .documents
+            .rows(number)?
+            .map(passage)
+            .collect::<Result<_, StoreError>>()?;
+        self.check_vectors()?;
+        Ok(PreparedDocument {
+            document: self.documents.document(number)?,
+            passages,
         })
     }
 
