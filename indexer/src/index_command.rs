@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use corpus::{DocumentId, StoreError, TitleUse, WriteStore};
 use data::{Documents, ReadSettings};
-use index::{Index, Settings, WriterSettings};
+use index::{Index, MergeSettings, Settings, WriterSettings};
 use infer::{Embed, Embedder};
 use launch::{Exit, Interrupt, Progress};
 use search::ingest::IngestSettings;
@@ -120,12 +120,16 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
         commit_passages: args.commit_every.get(),
         ..Indexing::of(&index)
     };
+    let merging = interrupt.clone();
     let watch = watch(args, &documents, interrupt, show_progress)?;
     let ended = index_documents(documents, &index, &embedder, &settings, watch);
     let (summary, error) = match ended {
         Ok(summary) => (summary, None),
         Err(failure) => (failure.summary, Some(failure.cause)),
     };
+    if error.is_none() && !summary.interrupted {
+        merge(&index, &merging)?;
+    }
     let report = Report {
         summary,
         files,
@@ -138,6 +142,24 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
         Some(cause) => Err(anyhow::Error::new(*cause).context(stopped(&summary))),
         None if summary.interrupted => Ok(Exit::Interrupted),
         None => Ok(Exit::Success),
+    }
+}
+
+/// Merges full segments until there are few. Where it is interrupted, or another process does the same, the index is
+/// good as it is.
+fn merge(index: &Index, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let settings = MergeSettings {
+        threads: launch::threads(),
+        ..MergeSettings::default()
+    };
+    loop {
+        match index.merge(&settings, &|| interrupt.is_raised()) {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(StoreError::Locked { .. }) => return Ok(()),
+            Err(error) => {
+                return Err(error).context("the documents are there, but segments could not be merged");
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use search::{MonotonicClock, Searcher};
 
 use crate::gate::Gate;
 use crate::limits::Limits;
+use crate::merger::Merger;
 use crate::metrics::Metrics;
 use crate::patient::{PORTION, Patient};
 use crate::problem::{Kind, Problem};
@@ -75,11 +76,12 @@ pub struct App {
     pub(crate) writes: Gate,
     pub(crate) bulks: Gate,
     writer: Option<Writer>,
+    merger: Option<Merger>,
     clock: MonotonicClock,
 }
 
 impl App {
-    /// Starts the thread that runs the model and, unless the server only reads, the one that writes.
+    /// Starts the thread that runs the model and, unless the server only reads, those that write and merge.
     ///
     /// # Errors
     /// When the index was made by another model or cut in a way that does not fit it, or when a thread cannot be
@@ -100,6 +102,10 @@ impl App {
             true => None,
             false => Some(Writer::start(Arc::clone(&store), limits.writes_waiting_max)?),
         };
+        let merger = match read_only {
+            true => None,
+            false => Some(Merger::start(Arc::clone(&store))?),
+        };
         Ok(Self {
             reads: Gate::new("read", limits.reads_max, limits.reads_waiting_max),
             writes: Gate::new("write", limits.writes_max, limits.writes_waiting_max),
@@ -113,6 +119,7 @@ impl App {
             ingest,
             limits,
             writer,
+            merger,
         })
     }
 
@@ -152,6 +159,9 @@ impl App {
 
     /// Commits what was accepted and takes no more; false when that takes longer than `timeout`.
     pub(crate) fn close(&self, timeout: Duration) -> bool {
+        if let Some(merger) = &self.merger {
+            merger.stop();
+        }
         self.writer.as_ref().is_none_or(|writer| writer.close(timeout))
     }
 }

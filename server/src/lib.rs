@@ -10,6 +10,7 @@ mod args;
 mod body;
 mod gate;
 mod limits;
+mod merger;
 mod metrics;
 mod patient;
 pub mod problem;

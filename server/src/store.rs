@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corpus::{ReadStore, StoreError, WriteStore};
-use index::{Index, WriterSettings};
+use index::{Index, MergeSettings, WriterSettings};
 
 /// An index as the server sees it.
 pub trait Store: Send + Sync {
@@ -18,6 +18,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Locked`] while someone else has it.
     fn writer(&self) -> Result<Box<dyn WriteStore>, StoreError>;
+
+    /// Merges some segments beside searches and writes, until `stop` says so. Says whether there were any.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while someone else merges; whatever the disk refuses.
+    fn merge(&self, stop: &dyn Fn() -> bool) -> Result<bool, StoreError>;
 }
 
 impl Store for Index {
@@ -27,5 +33,9 @@ impl Store for Index {
 
     fn writer(&self) -> Result<Box<dyn WriteStore>, StoreError> {
         Ok(Box::new(Index::writer(self, WriterSettings::default())?))
+    }
+
+    fn merge(&self, stop: &dyn Fn() -> bool) -> Result<bool, StoreError> {
+        Ok(Index::merge(self, &MergeSettings::default(), stop)?.is_some())
     }
 }

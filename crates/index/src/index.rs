@@ -96,11 +96,14 @@ impl Index {
     /// segments that are new are opened and verified.
     ///
     /// # Errors
-    /// As for [`Index::open`].
+    /// As for [`Index::open`]; [`StoreError::OtherModel`] when an index of another model was put in its place.
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, StoreError> {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if Manifest::peek(&self.folder)? != newest.checksum {
-            *newest = open_newest(&self.folder, Some(&newest))?;
+            let found = open_newest(&self.folder, Some(&newest))?;
+            // Who opened this index asks with vectors of its model.
+            self.check_fingerprint(&found.settings().fingerprint)?;
+            *newest = found;
         }
         Ok(Arc::clone(&newest))
     }
@@ -110,7 +113,7 @@ impl Index {
     /// # Errors
     /// [`StoreError::Locked`] while there is another writer, in this process or elsewhere.
     pub fn writer(&self, settings: WriterSettings) -> Result<Writer, StoreError> {
-        Writer::open(&self.folder, settings)
+        Writer::open(&self.folder, settings, self.snapshot()?)
     }
 }
 

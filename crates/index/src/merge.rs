@@ -13,9 +13,9 @@ const AT_ONCE: usize = 8;
 
 /// What the choice rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Size {
-    passages: u32,
-    live: u32,
+pub(crate) struct Size {
+    pub(crate) passages: u32,
+    pub(crate) live: u32,
 }
 
 /// Which segments are to become one, ascending; none when all is well. A pure function, called until it says so.
@@ -25,7 +25,7 @@ struct Size {
 /// `limit` together. So a passage is written again about once per tier, a merge never takes more memory than a
 /// full segment does, and full segments are left alone. A segment with more deleted passages than live ones is
 /// written anew by itself.
-fn choose(sizes: &[Size], limit: u32) -> Option<Vec<usize>> {
+pub(crate) fn choose(sizes: &[Size], limit: u32) -> Option<Vec<usize>> {
     if let Some(wasteful) = sizes
         .iter()
         .position(|size| size.passages - size.live > size.live)

@@ -55,7 +55,7 @@ pub fn repair(index: &Path, limits: WriterSettings) -> Result<Repaired, StoreErr
             .any(|problem| problem.file.starts_with(file))
     };
     let folder = |entry: &SegmentEntry| segment_folder(Path::new(""), entry.id);
-    let mut writer = Writer::open_without(index, limits, |entry| damaged(&folder(entry)))?;
+    let mut writer = Writer::open_without(index, limits, None, |entry| damaged(&folder(entry)))?;
     let mut segments = BTreeMap::new();
     for entry in writer.left_out.clone() {
         let sound = |file: &str| !damaged(&folder(&entry).join(file));

@@ -18,6 +18,7 @@ use crate::Settings;
 use crate::disk;
 use crate::error::{self, damaged};
 use crate::manifest::{Manifest, SegmentEntry, segment_folder};
+use crate::merge::Size;
 use crate::segment::{Segment, Stored, check_sum};
 use crate::top::{Candidate, best, split};
 
@@ -43,6 +44,13 @@ impl Live {
             deleted,
             totals,
         })
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        Size {
+            passages: self.entry.passages,
+            live: self.entry.live_passages(),
+        }
     }
 
     /// The rows that a query may return; none when that is every row.
@@ -224,6 +232,12 @@ impl Snapshot {
             })
             .collect();
         Ranking::new(&parts, self.totals, &Query::new(&self.analyzer, text)).map_err(error::lexical)
+    }
+
+    /// The open segment of an entry, if it is one of this commit.
+    pub(crate) fn segment(&self, entry: &SegmentEntry) -> Option<Arc<Segment>> {
+        let same = |live: &&Arc<Live>| live.entry.id == entry.id && live.entry.files == entry.files;
+        self.parts.iter().find(same).map(|live| Arc::clone(&live.segment))
     }
 
     /// All live documents with their passages and vectors, segment by segment.

@@ -12,7 +12,7 @@ use crate::error;
 use crate::manifest::{Manifest, SegmentEntry, segment_folder};
 use crate::segment::{Segment, SegmentWriter, TEXT_BYTES_MAX};
 use crate::snapshot::read_deletes;
-use crate::{WriterSettings, content_hash};
+use crate::{Snapshot, WriterSettings, content_hash};
 
 /// The one who writes to an index; holds its lock until it is dropped. What was not committed by then is gone.
 ///
@@ -36,6 +36,8 @@ pub struct Writer {
     pub(crate) changed: bool,
     /// Segments of the last commit that are not opened, because they are damaged, and that the next commit drops.
     pub(crate) left_out: Vec<SegmentEntry>,
+    /// Has some of the segments open already.
+    known: Option<Arc<Snapshot>>,
     /// Whether the state is to be read from disk again, because an error left it half done.
     stale: bool,
     _lock: File,
@@ -59,9 +61,13 @@ impl Closed {
 
     pub(crate) fn open(index: &Path, entry: &SegmentEntry, dimension: usize) -> Result<Self, StoreError> {
         let folder = segment_folder(index, entry.id);
-        let deleted = read_deletes(&folder, entry)?;
+        Self::of(index, Arc::new(Segment::open(folder, entry, dimension)?), entry)
+    }
+
+    fn of(index: &Path, segment: Arc<Segment>, entry: &SegmentEntry) -> Result<Self, StoreError> {
+        let deleted = read_deletes(&segment_folder(index, entry.id), entry)?;
         Ok(Self {
-            segment: Arc::new(Segment::open(folder, entry, dimension)?),
+            segment,
             entry: entry.clone(),
             deleted,
             deleted_documents: entry.deletes.as_ref().map_or(0, |deletes| deletes.documents),
@@ -69,7 +75,7 @@ impl Closed {
         })
     }
 
-    fn delete(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
+    pub(crate) fn delete(&mut self, id: &DocumentId) -> Result<bool, StoreError> {
         let documents = &self.segment.documents;
         let Some(document) = documents.find(id.as_str(), &self.deleted)? else {
             return Ok(false);
@@ -82,14 +88,20 @@ impl Closed {
 }
 
 impl Writer {
-    pub(crate) fn open(index: &Path, limits: WriterSettings) -> Result<Self, StoreError> {
-        Self::open_without(index, limits, |_| false)
+    /// Opens an index; segments that a snapshot has open are shared with it.
+    pub(crate) fn open(
+        index: &Path,
+        limits: WriterSettings,
+        known: Arc<Snapshot>,
+    ) -> Result<Self, StoreError> {
+        Self::open_without(index, limits, Some(known), |_| false)
     }
 
     /// Opens an index without some of its segments, which the next commit drops.
     pub(crate) fn open_without(
         index: &Path,
         limits: WriterSettings,
+        known: Option<Arc<Snapshot>>,
         mut leave_out: impl FnMut(&SegmentEntry) -> bool,
     ) -> Result<Self, StoreError> {
         limits.check()?;
@@ -110,6 +122,7 @@ impl Writer {
             closed: Vec::new(),
             open: None,
             changed: false,
+            known,
             stale: true,
             _lock: lock,
         };
@@ -130,7 +143,12 @@ impl Writer {
             .segments
             .iter()
             .filter(|entry| !self.left_out.contains(entry))
-            .map(|entry| Closed::open(&self.index, entry, dimension));
+            .map(
+                |entry| match self.known.as_ref().and_then(|known| known.segment(entry)) {
+                    Some(segment) => Closed::of(&self.index, segment, entry),
+                    None => Closed::open(&self.index, entry, dimension),
+                },
+            );
         self.closed = opened.collect::<Result<_, _>>()?;
         self.next_segment = manifest.next_segment;
         self.manifest = manifest;
@@ -290,16 +308,22 @@ impl WriteStore for Writer {
 
 /// Takes the lock of an index, which the operating system gives back when the process ends, however it ends.
 pub(crate) fn lock(index: &Path) -> Result<File, StoreError> {
-    let path = index.join("write.lock");
+    lock_file(&index.join("write.lock"))
+}
+
+/// Takes the lock that a file stands for; creates the file when it is missing.
+pub(crate) fn lock_file(path: &Path) -> Result<File, StoreError> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
-        .open(&path);
-    let file = file.map_err(|e| StoreError::io(&path, e))?;
+        .open(path);
+    let file = file.map_err(|e| StoreError::io(path, e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path }),
-        Err(TryLockError::Error(e)) => Err(StoreError::io(&path, e)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(e)) => Err(StoreError::io(path, e)),
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use common::{document, id, settings};
 use corpus::{MatchingQuery, ReadStore, WriteStore};
-use index::{Index, WriterSettings, verify};
+use index::{Index, MergeSettings, WriterSettings, verify};
 use serde_json::json;
 
 /// Set for the process that writes: the seed of what it does.
@@ -31,7 +31,7 @@ const TRIALS: &str = "CLOZE_KILL_TRIALS";
 /// Ids of documents are below this.
 const IDS: u64 = 40;
 /// Steps after whose beginning a writer is killed.
-const STEPS: [&str; 5] = ["open", "add", "delete", "commit", "copy"];
+const STEPS: [&str; 6] = ["open", "add", "delete", "commit", "copy", "merge"];
 
 fn main() {
     match std::env::var(CHILD) {
@@ -109,10 +109,10 @@ fn write(folder: &Path, seed: u64) {
         threads: 2,
         ..WriterSettings::default()
     };
-    let mut writer = index.writer(limits).unwrap();
+    let mut writer = index.writer(limits.clone()).unwrap();
     let mut pending = committed.clone();
     for step in 0.. {
-        match random.below(12) {
+        match random.below(13) {
             0..6 => {
                 tell("add");
                 let group: Vec<u64> = (0..1 + random.below(8)).map(|_| random.below(IDS)).collect();
@@ -133,6 +133,18 @@ fn write(folder: &Path, seed: u64) {
                 writer.commit().unwrap();
                 committed.clone_from(&pending);
                 tell("committed");
+            }
+            11 => {
+                tell("merge");
+                drop(writer);
+                let settings = MergeSettings {
+                    passages_max: 60,
+                    threads: 2,
+                    ..MergeSettings::default()
+                };
+                index.merge(&settings, &|| false).unwrap();
+                writer = index.writer(limits.clone()).unwrap();
+                pending.clone_from(&committed);
             }
             _ => {
                 tell("copy");

@@ -83,6 +83,10 @@ struct Full(Arc<dyn Store>);
 struct FullWriter(Box<dyn WriteStore>);
 
 impl Store for Full {
+    fn merge(&self, _: &dyn Fn() -> bool) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     fn snapshot(&self) -> Result<Arc<dyn ReadStore>, StoreError> {
         self.0.snapshot()
     }
@@ -131,6 +135,10 @@ struct Broken(Arc<dyn Store>);
 struct Panics;
 
 impl Store for Broken {
+    fn merge(&self, _: &dyn Fn() -> bool) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     fn snapshot(&self) -> Result<Arc<dyn ReadStore>, StoreError> {
         self.0.snapshot()
     }
