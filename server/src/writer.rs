@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corpus::{Commit, DocumentId, PreparedDocument, StoreError, WriteStore};
 use tokio::sync::oneshot;
@@ -16,6 +16,8 @@ use crate::store::Store;
 const GROUP_MAX: usize = 256;
 /// Without a change for this long, other processes get their turn to write.
 const IDLE: Duration = Duration::from_secs(1);
+/// And after this long, with changes or without: a merge may wait.
+const HELD_MAX: Duration = Duration::from_secs(10);
 
 /// What is to be changed.
 pub(crate) enum Change {
@@ -96,7 +98,14 @@ impl Writer {
 
 fn work(store: &dyn Store, jobs: &Receiver<Job>) {
     let mut writer = None;
+    let mut held_since = Instant::now();
     loop {
+        if held_since.elapsed() > HELD_MAX {
+            writer = None;
+        }
+        if writer.is_none() {
+            held_since = Instant::now();
+        }
         // The writer is kept while changes keep coming, and then given up for other processes.
         let first = match writer {
             None => jobs.recv().map_err(RecvTimeoutError::from),

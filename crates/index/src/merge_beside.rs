@@ -15,13 +15,11 @@ use crate::manifest::{SegmentEntry, segment_folder, segments_folder};
 use crate::merge::{Size, choose};
 use crate::segment::{Documents, SegmentWriter};
 use crate::snapshot::Live;
-use crate::writer::{Closed, lock_file};
+use crate::writer::{Closed, TURN_LOCK, lock_file, wait_for};
 use crate::{Index, Writer, WriterSettings, disk, error};
 
 const FOLDER: &str = "merging";
 const LOCK: &str = "merge.lock";
-/// How long the right to write is waited for before it is asked for again.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// What merging may take.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,14 +79,21 @@ impl Index {
         let Some(entry) = self.write_merged(&folder, &parts, settings, stop)? else {
             return Ok(None);
         };
-        let writer = loop {
-            match self.writer(WriterSettings::default()) {
-                Ok(writer) => break writer,
-                Err(StoreError::Locked { .. }) if !stop() => std::thread::sleep(PAUSE),
-                Err(StoreError::Locked { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            }
+        let turn = wait_for(Duration::MAX, || lock_file(&self.folder().join(TURN_LOCK)), stop);
+        let lock = turn.and_then(|turn| {
+            let lock = wait_for(
+                Duration::MAX,
+                || lock_file(&self.folder().join("write.lock")),
+                stop,
+            )?;
+            Ok((turn, lock))
+        });
+        let (_turn, lock) = match lock {
+            Err(StoreError::Locked { .. }) => return Ok(None),
+            lock => lock?,
         };
+        let limits = WriterSettings::default();
+        let writer = Writer::open_locked(self.folder(), limits, lock, Some(snapshot.clone()), |_| false)?;
         writer.take_merged(&folder, entry, &parts)
     }
 

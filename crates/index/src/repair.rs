@@ -11,6 +11,7 @@ use vectors::Vectors;
 use crate::manifest::{SegmentEntry, segment_folder};
 use crate::segment::Documents;
 use crate::snapshot::read_deletes;
+use crate::writer::lock;
 use crate::{Verification, Writer, WriterSettings, content_hash, verify};
 
 /// The outcome of [`repair`].
@@ -55,7 +56,7 @@ pub fn repair(index: &Path, limits: WriterSettings) -> Result<Repaired, StoreErr
             .any(|problem| problem.file.starts_with(file))
     };
     let folder = |entry: &SegmentEntry| segment_folder(Path::new(""), entry.id);
-    let mut writer = Writer::open_without(index, limits, None, |entry| damaged(&folder(entry)))?;
+    let mut writer = Writer::open_locked(index, limits, lock(index)?, None, |entry| damaged(&folder(entry)))?;
     let mut segments = BTreeMap::new();
     for entry in writer.left_out.clone() {
         let sound = |file: &str| !damaged(&folder(&entry).join(file));

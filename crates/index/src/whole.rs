@@ -64,7 +64,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<Copied, StoreError> {
 }
 
 fn expect_empty(folder: &Path) -> Result<(), StoreError> {
-    let left_by_a_copy = ["write.lock", "segments", "manifest.json.tmp"];
+    let left_by_a_copy = ["write.lock", "turn.lock", "segments", "manifest.json.tmp"];
     let mut others = disk::list(folder)?.into_iter();
     match others.find(|name| !left_by_a_copy.contains(&name.as_str())) {
         None => Ok(()),

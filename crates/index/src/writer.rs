@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use corpus::{Commit, DocumentId, PreparedDocument, StoreError, WriteStore};
 use lexical::Analyzer;
@@ -94,18 +95,19 @@ impl Writer {
         limits: WriterSettings,
         known: Arc<Snapshot>,
     ) -> Result<Self, StoreError> {
-        Self::open_without(index, limits, Some(known), |_| false)
+        let lock = lock(index)?;
+        Self::open_locked(index, limits, lock, Some(known), |_| false)
     }
 
-    /// Opens an index without some of its segments, which the next commit drops.
-    pub(crate) fn open_without(
+    /// Opens an index, whose lock is held, without some of its segments, which the next commit drops.
+    pub(crate) fn open_locked(
         index: &Path,
         limits: WriterSettings,
+        lock: File,
         known: Option<Arc<Snapshot>>,
         mut leave_out: impl FnMut(&SegmentEntry) -> bool,
     ) -> Result<Self, StoreError> {
         limits.check()?;
-        let lock = lock(index)?;
         let manifest = Manifest::read(index)?;
         let mut writer = Self {
             index: index.to_owned(),
@@ -308,7 +310,38 @@ impl WriteStore for Writer {
 
 /// Takes the lock of an index, which the operating system gives back when the process ends, however it ends.
 pub(crate) fn lock(index: &Path) -> Result<File, StoreError> {
-    lock_file(&index.join("write.lock"))
+    let write = || lock_file(&index.join("write.lock"));
+    let turn = match wait_for(TURN, || lock_file(&index.join(TURN_LOCK)), &|| false) {
+        // Whoever has had its turn for so long waits for the same as we do.
+        Err(StoreError::Locked { .. }) => return write(),
+        turn => turn?,
+    };
+    let lock = write();
+    drop(turn);
+    lock
+}
+
+/// A file whose lock is held by a merge that is about to take its turn to write: who comes later waits for it, so that
+/// a merge comes to its turn however often others write.
+pub(crate) const TURN_LOCK: &str = "turn.lock";
+/// How long such a merge is waited for.
+const TURN: Duration = Duration::from_secs(5);
+/// How often a lock is tried while it is waited for.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Takes a lock that someone has, when it is given back within some time and before `stop` says so.
+pub(crate) fn wait_for<T>(
+    time: Duration,
+    lock: impl Fn() -> Result<T, StoreError>,
+    stop: &dyn Fn() -> bool,
+) -> Result<T, StoreError> {
+    let start = Instant::now();
+    loop {
+        match lock() {
+            Err(StoreError::Locked { .. }) if start.elapsed() < time && !stop() => std::thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Takes the lock that a file stands for; creates the file when it is missing.
