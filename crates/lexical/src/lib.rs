@@ -10,6 +10,7 @@
 //! best passage could be passed over in silence.
 
 mod analyzer;
+mod directory;
 mod error;
 mod postings;
 mod ranking;

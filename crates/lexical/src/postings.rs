@@ -13,6 +13,7 @@ use tantivy::store::Compressor;
 use tantivy::tokenizer::TokenizerManager;
 use tantivy::{Index, SingleSegmentIndexWriter, TantivyDocument, Term};
 
+use crate::directory::{Refused, Remembering};
 use crate::{Analyzer, LexicalError, Totals};
 
 const FIELD: &str = "text";
@@ -28,6 +29,7 @@ pub struct PostingsWriter {
     writer: SingleSegmentIndexWriter,
     field: Field,
     folder: PathBuf,
+    refused: Refused,
     rows: u32,
 }
 
@@ -39,6 +41,8 @@ impl PostingsWriter {
     pub fn create(folder: &Path, analyzer: &Analyzer) -> Result<Self, LexicalError> {
         std::fs::create_dir_all(folder).map_err(|source| LexicalError::io(folder, source))?;
         let directory = MmapDirectory::open(folder).map_err(|e| LexicalError::at(folder, e.into()))?;
+        let directory = Remembering::new(directory, folder);
+        let refused = directory.refused();
         let (schema, field) = schema();
         let tokenizers = TokenizerManager::new();
         tokenizers.register(ANALYSIS, analyzer.chain());
@@ -53,10 +57,11 @@ impl PostingsWriter {
             .settings(settings)
             .tokenizers(tokenizers)
             .single_segment_index_writer(directory, TABLE_BYTES)
-            .map_err(|e| LexicalError::at(folder, e))?;
+            .map_err(|e| refused.or(LexicalError::at(folder, e)))?;
         Ok(Self {
             writer,
             field,
+            refused,
             folder: folder.to_owned(),
             rows: 0,
         })
@@ -71,7 +76,7 @@ impl PostingsWriter {
         document.add_text(self.field, text);
         self.writer
             .add_document(document)
-            .map_err(|e| LexicalError::at(&self.folder, e))?;
+            .map_err(|e| self.refused.or(LexicalError::at(&self.folder, e)))?;
         self.rows += 1;
         Ok(())
     }
@@ -88,7 +93,7 @@ impl PostingsWriter {
     pub fn finish(self) -> Result<u32, LexicalError> {
         self.writer
             .finalize()
-            .map_err(|e| LexicalError::at(&self.folder, e))?;
+            .map_err(|e| self.refused.or(LexicalError::at(&self.folder, e)))?;
         Ok(self.rows)
     }
 }
