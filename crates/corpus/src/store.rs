@@ -259,6 +259,15 @@ pub enum StoreError {
         /// The file that was written.
         path: PathBuf,
     },
+    /// What was written may not be on disk: the operating system failed to make it durable, and may say otherwise
+    /// when it is asked again. Whoever wrote it writes no more; a new writer starts at the last commit.
+    #[error("{}: could not be made durable: {source}; nothing that was committed before is lost", .path.display())]
+    Sync {
+        /// The file or the folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
     /// The operating system refused.
     #[error("{}: {source}", .path.display())]
     Io {

@@ -153,6 +153,7 @@ fn a_stop_between_any_two_changes_leaves_a_whole_state() {
 
 #[test]
 fn a_full_disk_takes_back_what_was_not_committed_and_nothing_else() {
+    let mut ended = 0;
     for n in 0.. {
         let (folder, index, mut writer) = first_state();
         let before = index.snapshot().unwrap();
@@ -169,7 +170,10 @@ fn a_full_disk_takes_back_what_was_not_committed_and_nothing_else() {
         };
         let outcome = faults::with(full, || second_state(&mut writer));
         let Some(path) = hit.take() else {
-            assert!(n > 20, "only {n} changes were seen");
+            assert!(
+                n > 20 && ended > 5,
+                "only {n} changes were seen, {ended} to make something durable"
+            );
             break;
         };
         assert!(is(&state(&before), FIRST), "change {n}: the snapshot of before");
@@ -185,6 +189,19 @@ fn a_full_disk_takes_back_what_was_not_committed_and_nothing_else() {
                     "change {n} at {}",
                     path.display()
                 );
+            }
+            Err(StoreError::Sync { path: named, .. }) => {
+                assert_eq!(named, path);
+                assert!(
+                    is(&after, FIRST) || path == folder.path(),
+                    "change {n} at {}",
+                    path.display()
+                );
+                let refused = second_state(&mut writer);
+                assert!(matches!(refused, Err(StoreError::Sync { path: named, .. }) if named == path));
+                drop(writer);
+                writer = index.writer(WriterSettings::default()).unwrap();
+                ended += 1;
             }
             Err(other) => panic!("change {n}: {other}"),
         }

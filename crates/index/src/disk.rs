@@ -47,9 +47,8 @@ impl Output {
 
     /// Waits until the disk has all bytes. The name is on disk when its folder is synced.
     pub(crate) fn finish(mut self) -> Result<(), StoreError> {
-        step(&self.path)?;
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        synced.map_err(|e| StoreError::io(&self.path, e))
+        self.file.flush().map_err(|e| StoreError::io(&self.path, e))?;
+        sync(&self.path, self.file.get_ref())
     }
 }
 
@@ -76,8 +75,7 @@ pub(crate) fn link(from: &Path, to: &Path) -> Result<bool, StoreError> {
         Ok(()) => Ok(true),
         Err(error) if whole::needs_copy(&error) => {
             fs::copy(from, to).map_err(|e| StoreError::io(to, e))?;
-            let synced = File::open(to).and_then(|file| file.sync_all());
-            synced.map_err(|e| StoreError::io(to, e))?;
+            sync(to, &File::open(to).map_err(|e| StoreError::io(to, e))?)?;
             Ok(false)
         }
         Err(error) => Err(StoreError::io(from, error)),
@@ -86,12 +84,19 @@ pub(crate) fn link(from: &Path, to: &Path) -> Result<bool, StoreError> {
 
 /// Makes the names in a folder durable. Only Unix has such a thing.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    step(path)?;
     if cfg!(unix) {
-        let synced = File::open(path).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| StoreError::io(path, e))?;
+        let folder = File::open(path).map_err(|e| StoreError::io(path, e))?;
+        sync(path, &folder)?;
     }
     Ok(())
+}
+
+fn sync(path: &Path, file: &File) -> Result<(), StoreError> {
+    let synced = fault(path).and_then(|()| file.sync_all());
+    synced.map_err(|source| StoreError::Sync {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Removes a file or a whole folder.
@@ -156,19 +161,23 @@ pub(crate) fn seal(path: &Path) -> Result<String, StoreError> {
     Ok(format!("{seal:016x}"))
 }
 
+fn step(path: &Path) -> Result<(), StoreError> {
+    fault(path).map_err(|e| StoreError::io(path, e))
+}
+
 /// A place where a test may stop the work or make it fail: before each change to the disk.
 #[cfg(not(test))]
-fn step(_path: &Path) -> Result<(), StoreError> {
+fn fault(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
 #[cfg(test)]
-use faults::step;
+use faults::fault;
 
 /// Faults that tests inject: whatever happens to a disk happens here.
 #[cfg(test)]
 pub(crate) mod faults {
-    use super::{Path, StoreError};
+    use super::Path;
     use std::cell::RefCell;
     use std::io;
 
@@ -189,8 +198,7 @@ pub(crate) mod faults {
         result
     }
 
-    pub(super) fn step(path: &Path) -> Result<(), StoreError> {
-        let outcome = FAULT.with_borrow_mut(|slot| slot.as_mut().map_or(Ok(()), |fault| fault(path)));
-        outcome.map_err(|e| StoreError::io(path, e))
+    pub(super) fn fault(path: &Path) -> io::Result<()> {
+        FAULT.with_borrow_mut(|slot| slot.as_mut().map_or(Ok(()), |fault| fault(path)))
     }
 }

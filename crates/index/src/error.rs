@@ -9,6 +9,7 @@ use vectors::VectorError;
 pub(crate) fn lexical(error: LexicalError) -> StoreError {
     match error {
         LexicalError::Io { path, source } => StoreError::io(path, source),
+        LexicalError::Sync { path, source } => StoreError::Sync { path, source },
         LexicalError::Damaged { path, reason } => StoreError::Damaged { path, reason },
         LexicalError::Language(_) => StoreError::Settings(error.to_string()),
     }
@@ -30,6 +31,7 @@ pub(crate) fn vector(error: VectorError, document: Option<&DocumentId>, file: &P
             }
         }
         VectorError::Io { path, source } => StoreError::io(path, source),
+        VectorError::Sync { path, source } => StoreError::Sync { path, source },
         VectorError::Setting { .. } => StoreError::Settings(error.to_string()),
         other => damaged(file, other.to_string()),
     }

@@ -22,7 +22,8 @@ use crate::{Snapshot, WriterSettings, content_hash};
 /// list of segments.
 ///
 /// An error of the disk takes back everything since the last commit, and says so by being returned; the writer
-/// can be used again. A document that is refused takes back nothing.
+/// can be used again, unless something could not be made durable: then it is to be dropped for a new one. A document
+/// that is refused takes back nothing.
 pub struct Writer {
     pub(crate) index: PathBuf,
     pub(crate) limits: WriterSettings,
@@ -37,6 +38,8 @@ pub struct Writer {
     pub(crate) changed: bool,
     /// Segments of the last commit that are not opened, because they are damaged, and that the next commit drops.
     pub(crate) left_out: Vec<SegmentEntry>,
+    /// What could not be made durable, and why: nothing is written after that.
+    ended: Option<(PathBuf, String)>,
     /// Has some of the segments open already.
     known: Option<Arc<Snapshot>>,
     /// Whether the state is to be read from disk again, because an error left it half done.
@@ -125,6 +128,7 @@ impl Writer {
             open: None,
             changed: false,
             known,
+            ended: None,
             stale: true,
             _lock: lock,
         };
@@ -134,6 +138,12 @@ impl Writer {
 
     /// Goes back to the last commit when an error left the state half done.
     fn refresh(&mut self) -> Result<(), StoreError> {
+        if let Some((path, reason)) = &self.ended {
+            return Err(StoreError::Sync {
+                path: path.clone(),
+                source: std::io::Error::other(reason.clone()),
+            });
+        }
         if !self.stale {
             return Ok(());
         }
@@ -166,6 +176,9 @@ impl Writer {
     ) -> Result<T, StoreError> {
         self.refresh()?;
         let result = work(self);
+        if let Err(StoreError::Sync { path, source }) = &result {
+            self.ended = Some((path.clone(), source.to_string()));
+        }
         if result.is_err() {
             self.stale = true;
             // What fails here fails again, and is reported, at the next call.

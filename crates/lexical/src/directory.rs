@@ -20,31 +20,38 @@ pub(crate) struct Remembering {
     refused: Refused,
 }
 
-/// The first refusal: of which file, and its reason.
+/// The first refusal.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Refused(Arc<Mutex<Option<(PathBuf, io::Error)>>>);
+pub(crate) struct Refused(Arc<Mutex<Option<LexicalError>>>);
+
+/// What was refused.
+#[derive(Clone, Copy)]
+enum Call {
+    Write,
+    Sync,
+}
 
 impl Refused {
-    fn remember<T>(&self, path: &Path, outcome: io::Result<T>) -> io::Result<T> {
-        outcome.map_err(|error| {
-            let again = match error.raw_os_error() {
+    fn remember<T>(&self, call: Call, path: &Path, outcome: io::Result<T>) -> io::Result<T> {
+        outcome.inspect_err(|error| {
+            let source = match error.raw_os_error() {
                 Some(number) => io::Error::from_raw_os_error(number),
                 None => io::Error::new(error.kind(), error.to_string()),
             };
-            self.slot().get_or_insert((path.to_owned(), again));
-            error
+            let path = path.to_owned();
+            self.slot().get_or_insert(match call {
+                Call::Write => LexicalError::Io { path, source },
+                Call::Sync => LexicalError::Sync { path, source },
+            });
         })
     }
 
     /// What is remembered, as an error; that of tantivy when there is nothing.
     pub(crate) fn or(&self, error: LexicalError) -> LexicalError {
-        match self.slot().take() {
-            Some((path, source)) => LexicalError::Io { path, source },
-            None => error,
-        }
+        self.slot().take().unwrap_or(error)
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<(PathBuf, io::Error)>> {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<LexicalError>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,11 +98,13 @@ impl Directory for Remembering {
 
     fn atomic_write(&self, path: &Path, data: &[u8]) -> io::Result<()> {
         let written = self.inner.atomic_write(path, data);
-        self.refused.remember(&self.folder.join(path), written)
+        self.refused
+            .remember(Call::Write, &self.folder.join(path), written)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        self.refused.remember(&self.folder, self.inner.sync_directory())
+        self.refused
+            .remember(Call::Sync, &self.folder, self.inner.sync_directory())
     }
 
     fn watch(&self, callback: WatchCallback) -> tantivy::Result<WatchHandle> {
@@ -113,21 +122,19 @@ struct File {
 impl Write for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes);
-        self.refused.remember(&self.path, written)
+        self.refused.remember(Call::Write, &self.path, written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let flushed = self.inner.flush();
-        self.refused.remember(&self.path, flushed)
+        self.refused.remember(Call::Write, &self.path, flushed)
     }
 }
 
 impl TerminatingWrite for File {
     fn terminate_ref(&mut self, token: AntiCallToken) -> io::Result<()> {
-        let ended = self
-            .inner
-            .flush()
-            .and_then(|()| self.inner.get_mut().terminate_ref(token));
-        self.refused.remember(&self.path, ended)
+        self.flush()?;
+        let ended = self.inner.get_mut().terminate_ref(token);
+        self.refused.remember(Call::Sync, &self.path, ended)
     }
 }

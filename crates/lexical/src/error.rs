@@ -23,6 +23,14 @@ pub enum LexicalError {
         /// Its reason.
         source: io::Error,
     },
+    /// The operating system could not make a file durable.
+    #[error("{}: could not be made durable: {source}", .path.display())]
+    Sync {
+        /// The file or the folder.
+        path: PathBuf,
+        /// Its reason.
+        source: io::Error,
+    },
     /// Postings that are not what was written.
     #[error("{}: {reason}", .path.display())]
     Damaged {

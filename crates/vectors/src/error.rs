@@ -7,6 +7,14 @@ use thiserror::Error;
 /// An error of this library, with the values that explain it.
 #[derive(Debug, Error)]
 pub enum VectorError {
+    /// The operating system could not make a file durable.
+    #[error("{}: could not be made durable: {source}", .path.display())]
+    Sync {
+        /// The file.
+        path: PathBuf,
+        /// Its reason.
+        source: std::io::Error,
+    },
     /// The operating system refused.
     #[error("{path}: {source}", path = path.display())]
     Io {

@@ -128,7 +128,11 @@ impl SealedWriter {
         };
         self.file.write_all(&end).map_err(tmp)?;
         self.file.flush().map_err(tmp)?;
-        self.file.get_ref().sync_all().map_err(tmp)?;
+        let synced = self.file.get_ref().sync_all();
+        synced.map_err(|source| VectorError::Sync {
+            path: self.path_tmp.clone(),
+            source,
+        })?;
         fs::rename(&self.path_tmp, &self.path).map_err(|source| VectorError::Io {
             path: self.path.clone(),
             source,
