@@ -71,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) modes: Vec<EvalMode>,
     pub(crate) titles: TitleUse,
     pub(crate) language: String,
+    #[serde(default)]
+    pub(crate) bm25: index::Bm25,
     pub(crate) chunk_tokens: usize,
     pub(crate) chunk_overlap: usize,
     pub(crate) retrieval: Retrieval,

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use corpus::{DocumentId, StoreError, TitleUse, WriteStore};
 use data::{Documents, ReadSettings};
-use index::{Index, MergeSettings, Settings, WriterSettings};
+use index::{Bm25, Index, MergeSettings, Settings, WriterSettings};
 use infer::{Embed, Embedder};
 use launch::{Exit, Interrupt, Progress};
 use search::ingest::IngestSettings;
@@ -91,6 +91,12 @@ struct ShapeArgs {
     /// Language of the texts, for stemming and stop words; none for neither. Default: english.
     #[arg(long)]
     language: Option<String>,
+    /// BM25's k1: how soon more of the same word stops to count, 0 to 10. Default: 1.2.
+    #[arg(long, value_name = "K1")]
+    bm25_k1: Option<f32>,
+    /// BM25's b: how much the length of a passage counts, 0 to 1. Default: 0.75.
+    #[arg(long, value_name = "B")]
+    bm25_b: Option<f32>,
     /// Tokens of a passage at most. Default: 256, or less when the model reads less.
     #[arg(long, value_name = "TOKENS")]
     chunk_tokens: Option<usize>,
@@ -239,6 +245,7 @@ pub fn default_settings(embedder: &Embedder) -> Settings {
         model: bundled::NAME.to_owned(),
         titles: default.titles,
         language: "english".to_owned(),
+        bm25: Bm25::default(),
         chunk_tokens,
         chunk_overlap: default.chunk_overlap.min(chunk_tokens / 4),
     }
@@ -250,6 +257,10 @@ impl ShapeArgs {
         Settings {
             titles: self.titles.map_or(settings.titles, TitleUse::from),
             language: self.language.clone().unwrap_or(settings.language),
+            bm25: Bm25 {
+                k1: self.bm25_k1.unwrap_or(settings.bm25.k1),
+                b: self.bm25_b.unwrap_or(settings.bm25.b),
+            },
             chunk_tokens: self.chunk_tokens.unwrap_or(settings.chunk_tokens),
             chunk_overlap: self.chunk_overlap.unwrap_or(settings.chunk_overlap),
             ..settings

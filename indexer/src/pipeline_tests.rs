@@ -16,6 +16,7 @@ fn fresh(folder: &Path) -> Index {
         model: "letters".to_owned(),
         titles: TitleUse::Join,
         language: "english".to_owned(),
+        bm25: index::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use corpus::{Filter, NearestQuery};
+use corpus::{Filter, NearestQuery, StoreError, Syntax};
 use infer::{Embed, ModelSettings, Rerank, Reranker};
 use launch::Exit;
 use search::{Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher};
@@ -42,6 +42,10 @@ pub struct SearchArgs {
     /// Only documents whose metadata fulfil this, for instance {"eq": {"lang": "en"}}.
     #[arg(long, value_name = "JSON", value_parser = filter)]
     filter: Option<Filter>,
+    /// How the question is read: plain, or (with --mode lexical) query: words, "phrases", prefixes like neuro*, and
+    /// + or - before them to require them or leave them out.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    syntax: SyntaxArg,
     /// How the lists of a hybrid search become one: rrf, weighted, or weighted:LEXICAL,DENSE.
     #[arg(long, value_name = "HOW", default_value = "weighted", value_parser = fusion)]
     fusion: Fusion,
@@ -71,6 +75,22 @@ pub struct SearchArgs {
     model: Option<String>,
     #[command(flatten)]
     engine: EngineArgs,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum SyntaxArg {
+    #[default]
+    Plain,
+    Query,
+}
+
+impl From<SyntaxArg> for Syntax {
+    fn from(syntax: SyntaxArg) -> Self {
+        match syntax {
+            SyntaxArg::Plain => Self::Plain,
+            SyntaxArg::Query => Self::Query,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -143,7 +163,7 @@ pub fn search(args: &SearchArgs) -> anyhow::Result<Exit> {
             writeln!(out)?;
         }
         Ok(response) => render(&mut out, &response, &RenderSettings::default())?,
-        Err(error @ SearchError::Field { .. }) => {
+        Err(error @ (SearchError::Field { .. } | SearchError::Store(StoreError::Query { .. }))) => {
             writeln!(anstream::stderr(), "error: {error}")?;
             return Ok(Exit::Usage);
         }
@@ -166,6 +186,7 @@ impl SearchArgs {
                 budget_ms: None,
             }),
             explain: self.explain,
+            syntax: self.syntax.into(),
             recall: self.recall,
             exact: self.exact,
             ..SearchRequest::new(&self.query)

@@ -191,6 +191,9 @@ impl From<StoreError> for Problem {
                 "",
                 "a text with at least one visible character",
             ),
+            StoreError::Query { accepted, .. } => {
+                Self::new(Kind::Invalid, detail).with("query", "", accepted)
+            }
             StoreError::Locked { .. } => Self::new(Kind::Unavailable, detail),
             StoreError::DiskFull { .. } => Self::new(Kind::DiskFull, detail),
             _ => Self::new(Kind::Internal, detail),

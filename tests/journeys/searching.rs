@@ -1,6 +1,6 @@
 //! Questions, and how the answers are shown.
 
-use crate::fixture::Journey;
+use crate::fixture::{Journey, lines};
 
 fn journey() -> Journey {
     let journey = Journey::new();
@@ -100,4 +100,42 @@ fn every_command_helps() {
         let said = journey.cloze(&[command, "--help"]).well();
         assert!(said.out.contains("Usage: cloze"), "{said:?}");
     }
+}
+
+#[test]
+fn a_query_may_have_a_syntax() {
+    let journey = Journey::new();
+    journey.put(
+        "in.jsonl",
+        lines(&[
+            "the granite bridge of the town",
+            "a bridge of granite",
+            "granite quarry",
+            "town hall",
+        ]),
+    );
+    journey
+        .cloze(&["index", "in.jsonl", "--bm25-k1", "0.9", "--bm25-b", "0.4"])
+        .well();
+    let found = |query: &str| journey.found(&["--mode", "lexical", "--syntax", "query", query]);
+    assert_eq!(found("\"granite bridge\""), ["0"]);
+    assert_eq!(found("gran* -bridge"), ["2"]);
+    assert_eq!(found("granite +town"), ["0", "3"]);
+    let said = journey.cloze(&[
+        "search",
+        "--mode",
+        "lexical",
+        "--syntax",
+        "query",
+        "granite \"bridge",
+    ]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("byte 8 of the query"), "{said:?}");
+    let said = journey.cloze(&["search", "--syntax", "query", "granite"]);
+    assert!(
+        said.err.contains("lexical"),
+        "vectors know no conditions: {said:?}"
+    );
+    let said = journey.cloze(&["index", "in.jsonl", "--bm25-k1", "2"]);
+    assert!(said.code == 1 && said.err.contains("0.9"), "{said:?}");
 }

@@ -15,5 +15,5 @@ pub use filter::{Filter, FilterError, Range};
 pub use metadata::{Date, Metadata, MetadataError, Value};
 pub use store::{
     Commit, MatchingQuery, NearestQuery, PreparedDocument, PreparedPassage, ReadStore, Scored, StoreError,
-    StoreInfo, TermScore, WriteStore,
+    StoreInfo, Syntax, TermScore, WriteStore,
 };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{Document, DocumentId, Filter, Passage, PassageRef, TitleUse};
@@ -53,11 +53,25 @@ impl NearestQuery<'_> {
     pub const RECALL_DEFAULT: f64 = 0.99;
 }
 
+/// How the text of a query is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Syntax {
+    /// As plain words.
+    #[default]
+    Plain,
+    /// As words, `"phrases in quotes"` and prefixes like `neuro*`; `+` before one of them requires it, `-` leaves out
+    /// passages that have it.
+    Query,
+}
+
 /// A question by words.
 #[derive(Debug, Clone, Copy)]
 pub struct MatchingQuery<'a> {
-    /// Any text at all; it has no syntax.
+    /// Any text at all; whether it has a syntax, says the next field.
     pub text: &'a str,
+    /// How the text is read.
+    pub syntax: Syntax,
     /// How many passages are wanted at most.
     pub k: usize,
     /// Only passages whose document fulfils this.
@@ -97,7 +111,7 @@ pub trait ReadStore: Send + Sync {
     /// The passages with the greatest BM25 score for the query's terms.
     ///
     /// # Errors
-    /// When the store's files cannot be read.
+    /// [`StoreError::Query`] for a query that is malformed, or when the store's files cannot be read.
     fn matching(&self, query: &MatchingQuery<'_>) -> Result<Vec<Scored>, StoreError>;
 
     /// Passages in the order asked for.
@@ -122,10 +136,16 @@ pub trait ReadStore: Send + Sync {
     ///
     /// # Errors
     /// As for [`ReadStore::fetch`].
-    fn explain_matching(&self, text: &str, passage: PassageRef) -> Result<Vec<TermScore>, StoreError>;
+    fn explain_matching(
+        &self,
+        text: &str,
+        syntax: Syntax,
+        passage: PassageRef,
+    ) -> Result<Vec<TermScore>, StoreError>;
 
-    /// Byte ranges of `text` whose terms are among the terms of `query`, in order, not overlapping.
-    fn highlight(&self, query: &str, text: &str) -> Vec<Range<usize>>;
+    /// Byte ranges of `text` whose terms are among the terms of `query`, in order, not overlapping; none for a query
+    /// that is malformed.
+    fn highlight(&self, query: &str, syntax: Syntax, text: &str) -> Vec<Range<usize>>;
 }
 
 /// A document with its passages, ready to be stored.
@@ -275,6 +295,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Its reason.
         source: std::io::Error,
+    },
+    /// A query that does not follow the syntax.
+    #[error("byte {offset} of the query: accepted is {accepted}")]
+    Query {
+        /// Where.
+        offset: usize,
+        /// What would be right there.
+        accepted: String,
     },
     /// Settings that do not fit the store, or each other.
     #[error("{0}")]

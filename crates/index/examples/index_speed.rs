@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use corpus::{
-    Document, DocumentId, MatchingQuery, NearestQuery, PreparedDocument, PreparedPassage, ReadStore,
+    Document, DocumentId, MatchingQuery, NearestQuery, PreparedDocument, PreparedPassage, ReadStore, Syntax,
     TitleUse, WriteStore,
 };
 use index::{Index, Settings, WriterSettings};
@@ -72,6 +72,7 @@ fn main() {
         model: "none".into(),
         titles: TitleUse::Ignore,
         language: "english".into(),
+        bm25: index::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,
     };
@@ -146,6 +147,7 @@ fn main() {
         let found = snapshot
             .matching(&MatchingQuery {
                 text,
+                syntax: Syntax::Plain,
                 k: 100,
                 filter: None,
             })

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use corpus::{
-    Document, DocumentId, MatchingQuery, PreparedDocument, PreparedPassage, ReadStore, StoreError, TitleUse,
-    WriteStore,
+    Document, DocumentId, MatchingQuery, PreparedDocument, PreparedPassage, ReadStore, StoreError, Syntax,
+    TitleUse, WriteStore,
 };
 use tempfile::TempDir;
 
@@ -22,6 +22,7 @@ fn settings() -> Settings {
         model: "bundled".into(),
         titles: TitleUse::Join,
         language: "english".into(),
+        bm25: crate::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,
     }
@@ -80,6 +81,7 @@ fn state(snapshot: &Snapshot) -> Vec<(String, String)> {
     let found = snapshot
         .matching(&MatchingQuery {
             text: "word",
+            syntax: Syntax::Plain,
             k: 100,
             filter: None,
         })

@@ -11,7 +11,11 @@ pub(crate) fn lexical(error: LexicalError) -> StoreError {
         LexicalError::Io { path, source } => StoreError::io(path, source),
         LexicalError::Sync { path, source } => StoreError::Sync { path, source },
         LexicalError::Damaged { path, reason } => StoreError::Damaged { path, reason },
-        LexicalError::Language(_) => StoreError::Settings(error.to_string()),
+        LexicalError::Syntax { offset, accepted } => StoreError::Query {
+            offset,
+            accepted: accepted.to_owned(),
+        },
+        LexicalError::Language(_) | LexicalError::Bm25 { .. } => StoreError::Settings(error.to_string()),
     }
 }
 

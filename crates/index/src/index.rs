@@ -65,6 +65,7 @@ impl Index {
         if !Manifest::path(folder).exists() {
             return Self::create(folder, settings);
         }
+        check(&settings)?;
         let index = Self::open(folder)?;
         index.settings.accept(&settings)?;
         Ok(index)
@@ -125,6 +126,7 @@ fn check(settings: &Settings) -> Result<(), StoreError> {
         );
         return Err(StoreError::Settings(message));
     }
+    settings.bm25.check().map_err(error::lexical)?;
     lexical::Analyzer::new(&settings.language)
         .map(drop)
         .map_err(error::lexical)

@@ -10,7 +10,7 @@ use crate::Settings;
 use crate::manifest::{Manifest, SegmentEntry};
 
 /// An index at a glance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
     /// Version of the format.
     pub format: u32,

@@ -20,7 +20,7 @@ const NAME: &str = "manifest.json";
 const ASIDE: &str = "manifest.json.tmp";
 
 /// One commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     /// Filled in when it is written.

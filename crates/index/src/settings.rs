@@ -1,11 +1,12 @@
 //! What is fixed when an index is created, and what a writer may choose.
 
 use corpus::{StoreError, TitleUse};
+use lexical::Bm25;
 use serde::{Deserialize, Serialize};
 use vectors::THREADS_MAX;
 
 /// What is fixed when an index is created; stored in the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Length of the vectors.
@@ -18,6 +19,9 @@ pub struct Settings {
     pub titles: TitleUse,
     /// The language of [`lexical::Analyzer`].
     pub language: String,
+    /// How words are scored.
+    #[serde(default)]
+    pub bm25: Bm25,
     /// Tokens per passage at most.
     pub chunk_tokens: usize,
     /// Tokens that a passage shares with the one before it.
@@ -47,6 +51,10 @@ impl Settings {
         }
         if self.language != wanted.language {
             return differs("language", &self.language, &wanted.language);
+        }
+        if self.bm25 != wanted.bm25 {
+            let pair = |settings: &Self| (settings.bm25.k1, settings.bm25.b);
+            return differs("BM25's k1 and b", &pair(self), &pair(wanted));
         }
         let chunks = |settings: &Self| (settings.chunk_tokens, settings.chunk_overlap);
         if chunks(self) != chunks(wanted) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use corpus::{
     Document, DocumentId, Filter, MatchingQuery, NearestQuery, Passage, PassageRef, PreparedDocument,
-    ReadStore, Scored, StoreError, StoreInfo, TermScore,
+    ReadStore, Scored, StoreError, StoreInfo, Syntax, TermScore,
 };
 use lexical::{Analyzer, Part, Query, Ranking, Totals};
 use roaring::RoaringBitmap;
@@ -222,7 +222,15 @@ impl Snapshot {
         ))
     }
 
-    fn ranking(&self, text: &str) -> Result<Ranking, StoreError> {
+    fn query(&self, text: &str, syntax: Syntax) -> Result<Query, StoreError> {
+        match syntax {
+            Syntax::Plain => Ok(Query::plain(&self.analyzer, text)),
+            Syntax::Query => Query::parse(&self.analyzer, text).map_err(error::lexical),
+        }
+    }
+
+    fn ranking(&self, text: &str, syntax: Syntax) -> Result<Ranking, StoreError> {
+        let query = self.query(text, syntax)?;
         let parts: Vec<Part<'_>> = self
             .parts
             .iter()
@@ -231,7 +239,7 @@ impl Snapshot {
                 deleted: &live.deleted,
             })
             .collect();
-        Ranking::new(&parts, self.totals, &Query::new(&self.analyzer, text)).map_err(error::lexical)
+        Ranking::new(&parts, self.totals, &query, self.settings.bm25).map_err(error::lexical)
     }
 
     /// The open segment of an entry, if it is one of this commit.
@@ -287,7 +295,7 @@ impl ReadStore for Snapshot {
     }
 
     fn matching(&self, query: &MatchingQuery<'_>) -> Result<Vec<Scored>, StoreError> {
-        let ranking = self.ranking(query.text)?;
+        let ranking = self.ranking(query.text, query.syntax)?;
         if ranking.is_empty() || query.k == 0 {
             return Ok(Vec::new());
         }
@@ -358,14 +366,20 @@ impl ReadStore for Snapshot {
         Ok(cosines)
     }
 
-    fn explain_matching(&self, text: &str, passage: PassageRef) -> Result<Vec<TermScore>, StoreError> {
+    fn explain_matching(
+        &self,
+        text: &str,
+        syntax: Syntax,
+        passage: PassageRef,
+    ) -> Result<Vec<TermScore>, StoreError> {
         let (live, row) = self.live(passage)?;
-        self.ranking(text)?
+        self.ranking(text, syntax)?
             .explain(&live.segment.postings, row)
             .map_err(error::lexical)
     }
 
-    fn highlight(&self, query: &str, text: &str) -> Vec<Range<usize>> {
-        self.analyzer.highlight(query, text)
+    fn highlight(&self, query: &str, syntax: Syntax, text: &str) -> Vec<Range<usize>> {
+        let query = self.query(query, syntax);
+        query.map_or_else(|_| Vec::new(), |query| query.highlight(&self.analyzer, text))
     }
 }

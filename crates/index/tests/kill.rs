@@ -20,7 +20,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{document, id, settings};
-use corpus::{MatchingQuery, ReadStore, WriteStore};
+use corpus::{MatchingQuery, ReadStore, Syntax, WriteStore};
 use index::{Index, MergeSettings, WriterSettings, verify};
 use serde_json::json;
 
@@ -82,6 +82,7 @@ fn read(folder: &Path, index: &Index) -> Model {
     }
     let query = MatchingQuery {
         text: "common",
+        syntax: Syntax::Plain,
         k: 10_000,
         filter: None,
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{document, id, settings, small_segments};
-use corpus::{MatchingQuery, ReadStore, StoreError, WriteStore};
+use corpus::{MatchingQuery, ReadStore, StoreError, Syntax, WriteStore};
 use index::{Index, MergeSettings, Settings, inspect, verify};
 use serde_json::json;
 
@@ -45,6 +45,7 @@ fn full_segments_become_greater_ones() {
     assert_eq!(verify(folder.path()).unwrap().problems, []);
     let query = MatchingQuery {
         text: "words",
+        syntax: Syntax::Plain,
         k: 1000,
         filter: None,
     };

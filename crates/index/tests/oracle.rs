@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use common::{Model, Ranked, document, id, settings, small_segments, vector};
 use corpus::{
-    DocumentId, Filter, MatchingQuery, NearestQuery, PassageRef, PreparedDocument, ReadStore, Scored,
+    DocumentId, Filter, MatchingQuery, NearestQuery, PassageRef, PreparedDocument, ReadStore, Scored, Syntax,
     WriteStore,
 };
 use index::{Index, Snapshot, Writer, WriterSettings, content_hash, verify};
@@ -118,7 +118,7 @@ proptest! {
             }
             writer.commit().unwrap();
             let snapshot = index.snapshot().unwrap();
-            let query = MatchingQuery { text: "lazy foxes run, river", k: 1000, filter: None };
+            let query = MatchingQuery { text: "lazy foxes run, river", syntax: Syntax::Plain, k: 1000, filter: None };
             let matching = named(&snapshot, &snapshot.matching(&query).unwrap());
             let query = NearestQuery { vector: &vector(3), k: 1000, filter: None, recall: 1.0 };
             (matching, named(&snapshot, &snapshot.nearest(&query).unwrap()))
@@ -191,7 +191,14 @@ fn same(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
         ] {
             let expected = model.matching(text, filter);
             for k in [0, 1, 3, 100] {
-                let found = snapshot.matching(&MatchingQuery { text, k, filter }).unwrap();
+                let found = snapshot
+                    .matching(&MatchingQuery {
+                        text,
+                        syntax: Syntax::Plain,
+                        k,
+                        filter,
+                    })
+                    .unwrap();
                 ranked_as(snapshot, &found, &expected, k)?;
                 explained(snapshot, text, &found)?;
             }
@@ -247,7 +254,9 @@ fn ranked_as(
 
 fn explained(snapshot: &Snapshot, text: &str, found: &[Scored]) -> Result<(), TestCaseError> {
     for one in found {
-        let terms = snapshot.explain_matching(text, one.passage).unwrap();
+        let terms = snapshot
+            .explain_matching(text, Syntax::Plain, one.passage)
+            .unwrap();
         let sum: f32 = terms.iter().map(|term| term.score).sum();
         prop_assert!((sum - one.score).abs() < 1e-4, "{terms:?} for {}", one.score);
     }
@@ -282,6 +291,7 @@ fn equal_scores_stand_in_the_order_of_their_names_at_every_k() {
         let matching = snapshot
             .matching(&MatchingQuery {
                 text: "spring",
+                syntax: Syntax::Plain,
                 k,
                 filter: None,
             })

@@ -4,12 +4,19 @@
 mod common;
 
 use common::{DIMENSION, document, id, settings, small_segments, vector};
-use corpus::{Filter, MatchingQuery, NearestQuery, ReadStore, StoreError, WriteStore};
+use corpus::{Filter, MatchingQuery, NearestQuery, ReadStore, StoreError, Syntax, WriteStore};
 use index::{Index, WriterSettings, content_hash};
 use serde_json::json;
 
 fn names(snapshot: &index::Snapshot, text: &str, filter: Option<&Filter>) -> Vec<String> {
-    let found = snapshot.matching(&MatchingQuery { text, k: 10, filter }).unwrap();
+    let found = snapshot
+        .matching(&MatchingQuery {
+            text,
+            syntax: Syntax::Plain,
+            k: 10,
+            filter,
+        })
+        .unwrap();
     let passages: Vec<_> = found.iter().map(|scored| scored.passage).collect();
     let fetched = snapshot.fetch(&passages).unwrap();
     fetched
@@ -227,7 +234,7 @@ fn queries_are_checked() {
         Err(StoreError::UnknownPassage(_))
     ));
     assert!(matches!(
-        snapshot.explain_matching("a", unknown),
+        snapshot.explain_matching("a", Syntax::Plain, unknown),
         Err(StoreError::UnknownPassage(_))
     ));
 }

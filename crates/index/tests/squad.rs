@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use common::{id, settings};
-use corpus::{Document, MatchingQuery, PreparedDocument, PreparedPassage, ReadStore, TitleUse, WriteStore};
+use corpus::{
+    Document, MatchingQuery, PreparedDocument, PreparedPassage, ReadStore, Syntax, TitleUse, WriteStore,
+};
 use index::{Index, WriterSettings};
 use serde_json::Value;
 
@@ -75,6 +77,7 @@ fn ndcg_at_10(data: &Path, titles: TitleUse) -> f64 {
         };
         let query = MatchingQuery {
             text: text(&record, "text"),
+            syntax: Syntax::Plain,
             k: 10,
             filter: None,
         };

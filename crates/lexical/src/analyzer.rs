@@ -1,6 +1,5 @@
 //! From text to terms.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use tantivy::tokenizer::{AsciiFoldingFilter, Language, LowerCaser, Stemmer, StopWordFilter, TextAnalyzer};
@@ -46,6 +45,8 @@ pub struct Token {
     pub term: String,
     /// Where the word stands, in bytes of the text.
     pub span: Range<usize>,
+    /// How many words stand before it; stop words count.
+    pub position: u32,
 }
 
 /// Turns text into terms: words, lower-cased, without the stop words of the language, stemmed (Snowball).
@@ -55,6 +56,8 @@ pub struct Token {
 #[derive(Clone)]
 pub struct Analyzer {
     chain: TextAnalyzer,
+    /// The chain without stop words and stemming.
+    words: TextAnalyzer,
 }
 
 impl Analyzer {
@@ -63,57 +66,63 @@ impl Analyzer {
     /// # Errors
     /// [`LexicalError::Language`] for a name that is not known; it lists the known ones.
     pub fn new(language: &str) -> Result<Self, LexicalError> {
-        let chain = TextAnalyzer::builder(Words::default()).filter(LowerCaser);
-        if language == NONE {
-            return Ok(Self { chain: chain.build() });
-        }
         let known = LANGUAGES.iter().find(|(name, _)| *name == language);
-        let &(_, language) = known.ok_or_else(|| LexicalError::Language(language.to_owned()))?;
-        let mut chain = chain.dynamic();
-        if language == Language::English {
-            chain = chain.filter_dynamic(AsciiFoldingFilter);
+        if known.is_none() && language != NONE {
+            return Err(LexicalError::Language(language.to_owned()));
         }
-        if let Some(stop_words) = StopWordFilter::new(language) {
+        let language = known.map(|&(_, language)| language);
+        let words = || {
+            let chain = TextAnalyzer::builder(Words::default())
+                .filter(LowerCaser)
+                .dynamic();
+            match language {
+                Some(Language::English) => chain.filter_dynamic(AsciiFoldingFilter),
+                _ => chain,
+            }
+        };
+        let mut chain = words();
+        if let Some(stop_words) = language.and_then(StopWordFilter::new) {
             chain = chain.filter_dynamic(stop_words);
         }
+        if let Some(language) = language {
+            chain = chain.filter_dynamic(Stemmer::new(language));
+        }
         Ok(Self {
-            chain: chain.filter_dynamic(Stemmer::new(language)).build(),
+            chain: chain.build(),
+            words: words().build(),
         })
     }
 
     /// The terms of a text, in order.
     pub fn tokens(&self, text: &str) -> Vec<Token> {
-        let mut chain = self.chain.clone();
-        let mut stream = chain.token_stream(text);
-        let mut tokens = Vec::new();
-        while stream.advance() {
-            let token = stream.token();
-            if !token.text.is_empty() {
-                tokens.push(Token {
-                    term: token.text.clone(),
-                    span: token.offset_from..token.offset_to,
-                });
-            }
-        }
-        tokens
+        tokens(self.chain.clone(), text)
     }
 
-    /// The byte ranges of `text` whose terms are among the terms of `query`; in order, not overlapping.
-    pub fn highlight(&self, query: &str, text: &str) -> Vec<Range<usize>> {
-        let wanted: HashSet<String> = self.tokens(query).into_iter().map(|token| token.term).collect();
-        if wanted.is_empty() {
-            return Vec::new();
-        }
-        let found = self
-            .tokens(text)
-            .into_iter()
-            .filter(|token| wanted.contains(&token.term));
-        found.map(|token| token.span).collect()
+    /// The words of a text in the form that terms have before they are stemmed.
+    pub(crate) fn words(&self, text: &str) -> Vec<String> {
+        let tokens = tokens(self.words.clone(), text);
+        tokens.into_iter().map(|token| token.term).collect()
     }
 
     pub(crate) fn chain(&self) -> TextAnalyzer {
         self.chain.clone()
     }
+}
+
+fn tokens(mut chain: TextAnalyzer, text: &str) -> Vec<Token> {
+    let mut stream = chain.token_stream(text);
+    let mut tokens = Vec::new();
+    while stream.advance() {
+        let token = stream.token();
+        if !token.text.is_empty() {
+            tokens.push(Token {
+                term: token.text.clone(),
+                span: token.offset_from..token.offset_to,
+                position: token.position as u32,
+            });
+        }
+    }
+    tokens
 }
 
 impl std::fmt::Debug for Analyzer {
@@ -157,9 +166,13 @@ mod tests {
         let analyzer = Analyzer::new("english").unwrap();
         // Lower-casing İ adds a byte; the offsets must not move.
         let text = "İİ Cafe\u{301}s, «RUNNING» at 100 km";
-        let marked = analyzer.highlight("café runs the at", text);
+        let marked = crate::Query::plain(&analyzer, "café runs the at").highlight(&analyzer, text);
         let words: Vec<&str> = marked.into_iter().map(|span| &text[span]).collect();
         assert_eq!(words, ["Cafe\u{301}s", "RUNNING"]);
-        assert!(analyzer.highlight("", text).is_empty());
+        assert!(
+            crate::Query::plain(&analyzer, "")
+                .highlight(&analyzer, text)
+                .is_empty()
+        );
     }
 }

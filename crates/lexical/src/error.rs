@@ -15,6 +15,24 @@ pub enum LexicalError {
     /// A language without an analysis.
     #[error("language {0:?} is not known; accepted: {list}", list = analyzer::languages().join(", "))]
     Language(String),
+    /// A query that does not follow the syntax.
+    #[error("byte {offset} of the query: accepted is {accepted}")]
+    Syntax {
+        /// Where.
+        offset: usize,
+        /// What would be right there.
+        accepted: &'static str,
+    },
+    /// A setting of BM25 out of its range.
+    #[error("BM25's {name} is {value}; accepted: {accepted}")]
+    Bm25 {
+        /// Its name.
+        name: &'static str,
+        /// What it is.
+        value: f32,
+        /// What it may be.
+        accepted: &'static str,
+    },
     /// The operating system refused.
     #[error("{}: {source}", .path.display())]
     Io {

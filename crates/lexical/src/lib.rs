@@ -13,10 +13,12 @@ mod analyzer;
 mod directory;
 mod error;
 mod postings;
+mod query;
 mod ranking;
 mod words;
 
 pub use analyzer::{Analyzer, TERM_BYTES_MAX, Token};
 pub use error::LexicalError;
 pub use postings::{Postings, PostingsWriter};
-pub use ranking::{B, K1, Part, Query, Ranking, Totals};
+pub use query::{CLAUSES_MAX, PREFIX_TERMS_MAX, Query};
+pub use ranking::{Bm25, Part, Ranking, Totals};

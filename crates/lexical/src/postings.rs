@@ -7,11 +7,11 @@ use roaring::RoaringBitmap;
 use tantivy::directory::MmapDirectory;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::{IndexSettings, InvertedIndexReader, SegmentReader};
-use tantivy::postings::BlockSegmentPostings;
+use tantivy::postings::{BlockSegmentPostings, Postings as _};
 use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::Compressor;
 use tantivy::tokenizer::TokenizerManager;
-use tantivy::{Index, SingleSegmentIndexWriter, TantivyDocument, Term};
+use tantivy::{DocSet, Index, SingleSegmentIndexWriter, TERMINATED, TantivyDocument, Term};
 
 use crate::directory::{Refused, Remembering};
 use crate::{Analyzer, LexicalError, Totals};
@@ -101,7 +101,7 @@ impl PostingsWriter {
 fn schema() -> (Schema, Field) {
     let indexing = TextFieldIndexing::default()
         .set_tokenizer(ANALYSIS)
-        .set_index_option(IndexRecordOption::WithFreqs);
+        .set_index_option(IndexRecordOption::WithFreqsAndPositions);
     let mut schema = Schema::builder();
     let field = schema.add_text_field(FIELD, TextOptions::default().set_indexing_options(indexing));
     (schema.build(), field)
@@ -180,6 +180,68 @@ impl Postings {
         self.terms
             .read_block_postings(&term, IndexRecordOption::WithFreqs)
             .map_err(|source| LexicalError::io(&self.folder, source))
+    }
+
+    /// The terms that begin with a prefix.
+    pub(crate) fn terms_with_prefix(&self, prefix: &str) -> Result<Vec<String>, LexicalError> {
+        let io = |source| LexicalError::io(&self.folder, source);
+        let mut stream = self
+            .terms
+            .terms()
+            .range()
+            .ge(prefix.as_bytes())
+            .into_stream()
+            .map_err(io)?;
+        let mut terms = Vec::new();
+        while stream.advance() {
+            // Terms are cut at a character; what is no text was not written here.
+            match std::str::from_utf8(stream.key()) {
+                Ok(term) if term.starts_with(prefix) => terms.push(term.to_owned()),
+                _ => break,
+            }
+        }
+        Ok(terms)
+    }
+
+    /// The rows in which terms stand at these places after the first of them.
+    pub(crate) fn phrase_rows(&self, phrase: &[(u32, String)]) -> Result<RoaringBitmap, LexicalError> {
+        let mut rows = RoaringBitmap::new();
+        let mut postings = Vec::with_capacity(phrase.len());
+        for (place, term) in phrase {
+            let term = Term::from_field_text(self.field, term);
+            let found = self
+                .terms
+                .read_postings(&term, IndexRecordOption::WithFreqsAndPositions);
+            match found.map_err(|source| LexicalError::io(&self.folder, source))? {
+                Some(found) => postings.push((*place, found)),
+                None => return Ok(rows),
+            }
+        }
+        let Some(((_, first), others)) = postings.split_first_mut() else {
+            return Ok(rows);
+        };
+        let (mut starts, mut places) = (Vec::new(), Vec::new());
+        let mut row = first.doc();
+        while row != TERMINATED {
+            // A place before the first word is no place: positions begin at 0.
+            first.positions(&mut starts);
+            for (place, other) in &mut *others {
+                if other.doc() < row {
+                    other.seek(row);
+                }
+                if other.doc() != row {
+                    starts.clear();
+                    break;
+                }
+                other.positions(&mut places);
+                starts.retain(|start| places.binary_search(&(start + *place)).is_ok());
+            }
+            if !starts.is_empty() {
+                rows.insert(row);
+            }
+            row = first.advance();
+        }
+        Ok(rows)
     }
 }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use corpus::{
     Commit, Document, DocumentId, Filter, MatchingQuery, NearestQuery, Passage, PassageRef, PreparedDocument,
-    ReadStore, Scored, StoreError, StoreInfo, TermScore, TitleUse, WriteStore,
+    ReadStore, Scored, StoreError, StoreInfo, Syntax, TermScore, TitleUse, WriteStore,
 };
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -147,6 +147,11 @@ impl ReadStore for MemoryStore {
     }
 
     fn matching(&self, query: &MatchingQuery<'_>) -> Result<Vec<Scored>, StoreError> {
+        if query.syntax != Syntax::Plain {
+            return Err(StoreError::Settings(
+                "the store in memory reads plain queries only".to_owned(),
+            ));
+        }
         let bm25 = |row: &Row| {
             let terms = self.term_scores(query.text, row);
             (!terms.is_empty()).then(|| terms.iter().map(|term| term.score).sum())
@@ -169,11 +174,16 @@ impl ReadStore for MemoryStore {
         passages.iter().map(cosine).collect()
     }
 
-    fn explain_matching(&self, text: &str, passage: PassageRef) -> Result<Vec<TermScore>, StoreError> {
+    fn explain_matching(
+        &self,
+        text: &str,
+        _: Syntax,
+        passage: PassageRef,
+    ) -> Result<Vec<TermScore>, StoreError> {
         Ok(self.term_scores(text, self.row(passage)?))
     }
 
-    fn highlight(&self, query: &str, text: &str) -> Vec<Range<usize>> {
+    fn highlight(&self, query: &str, _: Syntax, text: &str) -> Vec<Range<usize>> {
         let terms: BTreeSet<String> = words(query).map(|(_, word)| word).collect();
         let marked = words(text).filter(|(_, word)| terms.contains(word));
         marked.map(|(span, _)| span).collect()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use corpus::{Filter, NearestQuery};
+use corpus::{Filter, NearestQuery, Syntax};
 use serde::{Deserialize, Serialize};
 
 use crate::SearchError;
@@ -127,6 +127,10 @@ pub struct SearchRequest {
     /// Only documents that fulfil this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
+    /// How the query is read. With a syntax it has to be a lexical search without reranking: models know
+    /// nothing of signs and conditions.
+    #[serde(default)]
+    pub syntax: Syntax,
     /// How the lists of a hybrid search become one.
     #[serde(default)]
     pub fusion: Fusion,
@@ -183,6 +187,7 @@ impl SearchRequest {
             limit: Self::default_limit(),
             offset: 0,
             filter: None,
+            syntax: Syntax::default(),
             fusion: Fusion::default(),
             depth: Self::default_depth(),
             rerank: None,
@@ -218,6 +223,9 @@ impl SearchRequest {
         if chars > Self::QUERY_CHARS_MAX {
             let accepted = format!("1 to {} characters", Self::QUERY_CHARS_MAX);
             return refuse("query", format!("{chars} characters long"), accepted);
+        }
+        if self.syntax == Syntax::Query && (self.mode != Mode::Lexical || self.rerank.is_some()) {
+            return refuse("syntax", "query", "plain, or the mode lexical without reranking");
         }
         within("limit", self.limit, 1, Self::LIMIT_MAX)?;
         within("offset", self.offset, 0, Self::OFFSET_MAX)?;

@@ -170,6 +170,7 @@ impl Searcher<'_> {
         }
         Ok(self.store.matching(&MatchingQuery {
             text: &request.query,
+            syntax: request.syntax,
             k: request.depth,
             filter: request.filter.as_ref(),
         })?)
@@ -227,7 +228,7 @@ impl Searcher<'_> {
         let (best, others) = group.split_first()?;
         let passage = best.passage.clone();
         let marks = |text: &str| match request.highlight {
-            true => self.store.highlight(&request.query, text),
+            true => self.store.highlight(&request.query, request.syntax, text),
             false => Vec::new(),
         };
         let (in_title, in_text) = (marks(&passage.title), marks(&passage.text));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use corpus::{ReadStore, TitleUse};
+use index::Bm25;
 use infer::{Embed, ModelSettings, Precision};
 use launch::Exit;
 use measure::{Gain, Metric};
@@ -58,6 +59,12 @@ pub struct RetrieveOptions {
     /// The language of the lexical analysis.
     #[arg(long, default_value = "english")]
     language: String,
+    /// BM25's k1.
+    #[arg(long, default_value_t = Bm25::default().k1)]
+    bm25_k1: f32,
+    /// BM25's b.
+    #[arg(long, default_value_t = Bm25::default().b)]
+    bm25_b: f32,
     /// Tokens of a passage at most [default: 256, or less when the model reads less].
     #[arg(long)]
     chunk_tokens: Option<usize>,
@@ -116,6 +123,10 @@ impl RetrieveOptions {
             modes: self.modes()?,
             titles: self.titles,
             language: self.language.clone(),
+            bm25: Bm25 {
+                k1: self.bm25_k1,
+                b: self.bm25_b,
+            },
             chunk_tokens: self
                 .chunk_tokens
                 .unwrap_or(models.embedder.tokens_max().min(CHUNK_TOKENS)),
@@ -244,6 +255,7 @@ fn open_store(setting: &Setting<'_>, settings: &Settings) -> Result<Store> {
         model: setting.models.embedder_name.clone(),
         titles: settings.titles,
         language: settings.language.clone(),
+        bm25: settings.bm25,
         chunk_tokens: settings.chunk_tokens,
         chunk_overlap: settings.chunk_overlap,
     };

@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         model: "bundled".to_owned(),
         titles: TitleUse::Join,
         language: "english".to_owned(),
+        bm25: index::Bm25::default(),
         chunk_tokens: 64,
         chunk_overlap: 8,
     }

@@ -16,6 +16,7 @@ pub(crate) fn settings() -> Settings {
         model: "bundled".into(),
         titles: TitleUse::Join,
         language: "english".into(),
+        bm25: index::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,
     }
