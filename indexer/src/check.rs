@@ -81,6 +81,12 @@ fn print_inspection(out: &mut dyn Write, found: &Inspection) -> std::io::Result<
         format!("{:?}", settings.titles).to_lowercase()
     )?;
     writeln!(out, "language    {}", settings.language)?;
+    writeln!(
+        out,
+        "accents     {}",
+        if settings.fold_accents { "folded" } else { "kept" }
+    )?;
+    writeln!(out, "title       counts {} times", settings.title_weight)?;
     writeln!(out, "bm25        k1 {}, b {}", settings.bm25.k1, settings.bm25.b)?;
     writeln!(
         out,

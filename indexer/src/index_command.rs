@@ -1,5 +1,6 @@
 //! `cloze index`: documents into an index, and out of it.
 
+use std::fs;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use corpus::{DocumentId, StoreError, TitleUse, WriteStore};
 use data::{Documents, ReadSettings};
-use index::{Bm25, Index, MergeSettings, Settings, WriterSettings};
+use index::{Analyzer, Bm25, Index, MergeSettings, Settings, WriterSettings};
 use infer::{Embed, Embedder};
 use launch::{Exit, Interrupt, Progress};
 use search::ingest::IngestSettings;
@@ -76,6 +77,10 @@ pub struct IndexArgs {
     /// machines built. Each document replaces the one of its id; a later index the one before it.
     #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with = "delete")]
     merge_from: Vec<PathBuf>,
+    /// Replace the synonyms of the index by those of this file; an empty file removes them. Lines are
+    /// "car, automobile" (any finds all) or "ev => electric car" (the left finds the right).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["delete", "merge_from"])]
+    synonyms: Option<PathBuf>,
     /// Print a summary as JSON.
     #[arg(long)]
     json: bool,
@@ -88,9 +93,16 @@ struct ShapeArgs {
     /// Whether titles are embedded and matched with each passage. Default: join.
     #[arg(long, value_enum)]
     titles: Option<Titles>,
-    /// Language of the texts, for stemming and stop words; none for neither. Default: english.
+    /// Language of the texts, for stemming and stop words; none for neither, cjk for characters and pairs of characters
+    /// (Chinese, Japanese, Korean). Default: english.
     #[arg(long)]
     language: Option<String>,
+    /// Whether cafe finds café. Default: true for english and cjk, else false.
+    #[arg(long, value_name = "BOOL")]
+    fold_accents: Option<bool>,
+    /// How often a title counts in lexical search, 0 to 20. Default: 1.
+    #[arg(long, value_name = "TIMES")]
+    title_weight: Option<u32>,
     /// BM25's k1: how soon more of the same word stops to count, 0 to 10. Default: 1.2.
     #[arg(long, value_name = "K1")]
     bm25_k1: Option<f32>,
@@ -121,6 +133,9 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
     let documents = data::documents(&args.paths, &args.read_settings()?)?;
     let (files, files_skipped) = (documents.files_count(), documents.files_skipped());
     let (index, embedder) = open(args)?;
+    if let Some(file) = &args.synonyms {
+        set_synonyms(&index, file)?;
+    }
     let settings = Indexing {
         on_error: args.on_error,
         commit_passages: args.commit_every.get(),
@@ -245,6 +260,8 @@ pub fn default_settings(embedder: &Embedder) -> Settings {
         model: bundled::NAME.to_owned(),
         titles: default.titles,
         language: "english".to_owned(),
+        fold_accents: Analyzer::folds_accents("english"),
+        title_weight: 1,
         bm25: Bm25::default(),
         chunk_tokens,
         chunk_overlap: default.chunk_overlap.min(chunk_tokens / 4),
@@ -254,9 +271,15 @@ pub fn default_settings(embedder: &Embedder) -> Settings {
 impl ShapeArgs {
     /// The settings with what the options say.
     fn over(&self, settings: Settings) -> Settings {
+        let fold_accents = match &self.language {
+            Some(language) if *language != settings.language => Analyzer::folds_accents(language),
+            _ => settings.fold_accents,
+        };
         Settings {
             titles: self.titles.map_or(settings.titles, TitleUse::from),
+            fold_accents: self.fold_accents.unwrap_or(fold_accents),
             language: self.language.clone().unwrap_or(settings.language),
+            title_weight: self.title_weight.unwrap_or(settings.title_weight),
             bm25: Bm25 {
                 k1: self.bm25_k1.unwrap_or(settings.bm25.k1),
                 b: self.bm25_b.unwrap_or(settings.bm25.b),
@@ -324,6 +347,15 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn set_synonyms(index: &Index, file: &Path) -> anyhow::Result<()> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut writer = index.writer(WriterSettings::default())?;
+    let name = || file.display().to_string();
+    writer.set_synonyms(&text).with_context(name)?;
+    writer.commit()?;
+    Ok(())
 }
 
 fn merge_from(args: &IndexArgs) -> anyhow::Result<Exit> {

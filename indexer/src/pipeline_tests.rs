@@ -16,6 +16,8 @@ fn fresh(folder: &Path) -> Index {
         model: "letters".to_owned(),
         titles: TitleUse::Join,
         language: "english".to_owned(),
+        fold_accents: true,
+        title_weight: 1,
         bm25: index::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,

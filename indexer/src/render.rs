@@ -44,6 +44,15 @@ pub fn render(out: &mut dyn Write, response: &SearchResponse, settings: &RenderS
     if let Some(reason) = &response.degraded {
         writeln!(out, "{WARNING}degraded: {reason}{WARNING:#}")?;
     }
+    for (field, facet) in &response.facets {
+        let values = facet.values.iter().map(|count| {
+            let value = plain(&serde_json::Value::from(count.value.clone()));
+            format!("{value} ({})", count.documents)
+        });
+        let more = (facet.more > 0).then(|| format!("{} more", facet.more));
+        let values: Vec<String> = values.chain(more).collect();
+        writeln!(out, "{NAME}{field}{NAME:#}  {}", values.join(", "))?;
+    }
     let (shown, of, stage) = (
         response.hits.len(),
         response.total_candidates,

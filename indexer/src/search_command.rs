@@ -25,7 +25,7 @@ Examples:
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SearchArgs {
-    /// The question: any text, without syntax.
+    /// The question: any text; --syntax says how it is read.
     query: String,
     /// Folder of the index.
     #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
@@ -46,6 +46,13 @@ pub struct SearchArgs {
     /// + or - before them to require them or leave them out.
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     syntax: SyntaxArg,
+    /// Let a word that no passage has stand for the words nearest to it.
+    #[arg(long)]
+    typos: bool,
+    /// Count the values of this metadata field over the documents that fulfil the filter (with --mode lexical: and
+    /// match the question); may be repeated.
+    #[arg(long = "facet", value_name = "FIELD")]
+    facets: Vec<String>,
     /// How the lists of a hybrid search become one: rrf, weighted, or weighted:LEXICAL,DENSE.
     #[arg(long, value_name = "HOW", default_value = "weighted", value_parser = fusion)]
     fusion: Fusion,
@@ -187,6 +194,8 @@ impl SearchArgs {
             }),
             explain: self.explain,
             syntax: self.syntax.into(),
+            typos: self.typos,
+            facets: self.facets.clone(),
             recall: self.recall,
             exact: self.exact,
             ..SearchRequest::new(&self.query)

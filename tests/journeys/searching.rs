@@ -139,3 +139,92 @@ fn a_query_may_have_a_syntax() {
     let said = journey.cloze(&["index", "in.jsonl", "--bm25-k1", "2"]);
     assert!(said.code == 1 && said.err.contains("0.9"), "{said:?}");
 }
+
+#[test]
+fn words_are_matched_as_the_index_was_told_to() {
+    let journey = Journey::new();
+    let records = [
+        r#"{"id": "a", "title": "Granite", "text": "A bridge in the old town.", "kind": "bridge", "year": 1900}"#,
+        r#"{"id": "b", "title": "Bridges", "text": "Granite is a rock. Granite is hard.", "kind": ["rock", "bridge"], "year": 1910}"#,
+        r#"{"id": "c", "title": "Cars", "text": "The automobile of 1900.", "kind": "car", "year": 1900}"#,
+    ];
+    journey.put("in.jsonl", records.join("\n"));
+    journey.put(
+        "same.txt",
+        "# kinds of car\ncar, automobile, motor vehicle\nwagon => automobile\n",
+    );
+    let index = [
+        "index",
+        "in.jsonl",
+        "--title-weight",
+        "5",
+        "--synonyms",
+        "same.txt",
+    ];
+    journey.cloze(&index).well();
+    let lexical = |rest: &[&str]| journey.found(&[&["--mode", "lexical"], rest].concat());
+    assert_eq!(lexical(&["granite"]), ["a", "b"], "five times in the title of a");
+    assert_eq!(lexical(&["motor vehicles"]), ["c"]);
+    assert_eq!(lexical(&["wagon"]), ["c"]);
+    assert_eq!(lexical(&["granitt"]), [""; 0]);
+    assert_eq!(lexical(&["granitt", "--typos"]), ["a", "b"]);
+    let facets = |rest: &[&str]| {
+        let search = [
+            "search", "--json", "--facet", "kind", "--facet", "year", "granite",
+        ];
+        journey.cloze(&[&search, rest].concat()).well().json()["facets"].clone()
+    };
+    let kinds = |facets: &serde_json::Value| facets["kind"]["values"].clone();
+    let found = facets(&["--mode", "lexical"]);
+    assert_eq!(
+        kinds(&found),
+        serde_json::json!([{"value": "bridge", "documents": 2}, {"value": "rock", "documents": 1}])
+    );
+    assert_eq!(found["year"]["more"], 0);
+    let all = facets(&[]);
+    assert_eq!(
+        kinds(&all)[1],
+        serde_json::json!({"value": "car", "documents": 1})
+    );
+    let of_1900 = facets(&["--filter", r#"{"eq": {"year": 1900}}"#]);
+    assert_eq!(
+        kinds(&of_1900)[0],
+        serde_json::json!({"value": "bridge", "documents": 1})
+    );
+    let shown = journey.cloze(&["search", "granite", "--facet", "year"]).well();
+    assert!(shown.out.contains("year  1900 (2), 1910 (1)"), "{shown:?}");
+    // Synonyms stay when nothing is said of them, are refused whole, and are taken away by an empty file.
+    journey.cloze(&["index", "in.jsonl"]).well();
+    assert_eq!(lexical(&["wagon"]), ["c"]);
+    journey.put("wrong.txt", "cart, wagon\nalone\n");
+    let said = journey.cloze(&["index", "in.jsonl", "--synonyms", "wrong.txt"]);
+    assert!(
+        said.code == 1 && said.err.contains("line 2 of the synonyms"),
+        "{said:?}"
+    );
+    assert_eq!(lexical(&["cart"]), [""; 0]);
+    journey.put("none.txt", "");
+    journey
+        .cloze(&["index", "in.jsonl", "--synonyms", "none.txt"])
+        .well();
+    assert_eq!(lexical(&["wagon"]), [""; 0]);
+    assert_eq!(lexical(&["automobiles"]), ["c"]);
+}
+
+#[test]
+fn texts_without_spaces_are_found_by_pairs_of_characters() {
+    let journey = Journey::new();
+    journey.put(
+        "in.jsonl",
+        lines(&["東京都の天気は晴れ", "京都の天気は雨", "서울의 날씨"]),
+    );
+    journey.cloze(&["index", "in.jsonl", "--language", "cjk"]).well();
+    let found = |query: &str| journey.found(&["--mode", "lexical", query]);
+    assert_eq!(found("京都")[0], "1");
+    assert_eq!(found("雨"), ["1"]);
+    assert_eq!(found("서울"), ["2"]);
+    assert_eq!(
+        journey.found(&["--mode", "lexical", "--syntax", "query", "\"東京\""]),
+        ["0"]
+    );
+}

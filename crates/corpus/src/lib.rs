@@ -6,14 +6,16 @@
 //! here, never the store behind them.
 
 mod document;
+mod facet;
 mod filter;
 mod metadata;
 mod store;
 
 pub use document::{Document, DocumentId, DocumentIdError, Passage, PassageRef, TitleUse};
+pub use facet::{FacetCount, FacetCounter};
 pub use filter::{Filter, FilterError, Range};
 pub use metadata::{Date, Metadata, MetadataError, Value};
 pub use store::{
-    Commit, MatchingQuery, NearestQuery, PreparedDocument, PreparedPassage, ReadStore, Scored, StoreError,
-    StoreInfo, Syntax, TermScore, WriteStore,
+    Commit, MatchingQuery, NearestQuery, PreparedDocument, PreparedPassage, QueryText, ReadStore, Scored,
+    StoreError, StoreInfo, Syntax, TermScore, WriteStore,
 };

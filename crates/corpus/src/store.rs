@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Document, DocumentId, Filter, Passage, PassageRef, TitleUse};
+use crate::{Document, DocumentId, FacetCount, Filter, Passage, PassageRef, TitleUse};
 
 /// A passage with its score; greater is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,23 +65,43 @@ pub enum Syntax {
     Query,
 }
 
-/// A question by words.
-#[derive(Debug, Clone, Copy)]
-pub struct MatchingQuery<'a> {
+/// The words of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryText<'a> {
     /// Any text at all; whether it has a syntax, says the next field.
     pub text: &'a str,
     /// How the text is read.
     pub syntax: Syntax,
+    /// Whether a word that no passage has stands for the terms nearest to it.
+    pub typos: bool,
+}
+
+impl<'a> QueryText<'a> {
+    /// Plain words, as they are spelt.
+    pub fn plain(text: &'a str) -> Self {
+        Self {
+            text,
+            syntax: Syntax::Plain,
+            typos: false,
+        }
+    }
+}
+
+/// A question by words.
+#[derive(Debug, Clone, Copy)]
+pub struct MatchingQuery<'a> {
+    /// What is looked for.
+    pub words: QueryText<'a>,
     /// How many passages are wanted at most.
     pub k: usize,
     /// Only passages whose document fulfils this.
     pub filter: Option<&'a Filter>,
 }
 
-/// What one term adds to a BM25 score.
+/// What one term adds to a BM25 score. A phrase, a prefix, and several ways to say the same count as one term.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TermScore {
-    /// The term after analysis.
+    /// The term after analysis: `granit`, `"new york"`, `neuro*`, `automobil | car`.
     pub term: String,
     /// How often it stands in the passage.
     pub frequency: u32,
@@ -138,14 +158,28 @@ pub trait ReadStore: Send + Sync {
     /// As for [`ReadStore::fetch`].
     fn explain_matching(
         &self,
-        text: &str,
-        syntax: Syntax,
+        words: &QueryText<'_>,
         passage: PassageRef,
     ) -> Result<Vec<TermScore>, StoreError>;
 
-    /// Byte ranges of `text` whose terms are among the terms of `query`, in order, not overlapping; none for a query
-    /// that is malformed.
-    fn highlight(&self, query: &str, syntax: Syntax, text: &str) -> Vec<Range<usize>>;
+    /// For each text the byte ranges whose terms are among the terms of the query, in order, not overlapping.
+    ///
+    /// # Errors
+    /// As for [`ReadStore::matching`].
+    fn highlight(&self, words: &QueryText<'_>, texts: &[&str]) -> Result<Vec<Vec<Range<usize>>>, StoreError>;
+
+    /// Counts the values that documents have in metadata fields; one entry for each field, in order. Counted are the
+    /// documents that fulfil the filter, and that have a passage that [`ReadStore::matching`] finds where there are
+    /// words.
+    ///
+    /// # Errors
+    /// As for [`ReadStore::matching`].
+    fn facets(
+        &self,
+        fields: &[String],
+        words: Option<&QueryText<'_>>,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Vec<FacetCount>>, StoreError>;
 }
 
 /// A document with its passages, ready to be stored.

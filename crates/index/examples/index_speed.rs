@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use corpus::{
-    Document, DocumentId, MatchingQuery, NearestQuery, PreparedDocument, PreparedPassage, ReadStore, Syntax,
-    TitleUse, WriteStore,
+    Document, DocumentId, MatchingQuery, NearestQuery, PreparedDocument, PreparedPassage, QueryText,
+    ReadStore, TitleUse, WriteStore,
 };
 use index::{Index, Settings, WriterSettings};
 
@@ -72,6 +72,8 @@ fn main() {
         model: "none".into(),
         titles: TitleUse::Ignore,
         language: "english".into(),
+        fold_accents: true,
+        title_weight: 1,
         bm25: index::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,
@@ -146,8 +148,7 @@ fn main() {
     let matching = |text: &str| {
         let found = snapshot
             .matching(&MatchingQuery {
-                text,
-                syntax: Syntax::Plain,
+                words: QueryText::plain(text),
                 k: 100,
                 filter: None,
             })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use corpus::{
-    Document, DocumentId, MatchingQuery, PreparedDocument, PreparedPassage, ReadStore, StoreError, Syntax,
+    Document, DocumentId, MatchingQuery, PreparedDocument, PreparedPassage, QueryText, ReadStore, StoreError,
     TitleUse, WriteStore,
 };
 use tempfile::TempDir;
@@ -22,6 +22,8 @@ fn settings() -> Settings {
         model: "bundled".into(),
         titles: TitleUse::Join,
         language: "english".into(),
+        fold_accents: true,
+        title_weight: 1,
         bm25: crate::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,
@@ -80,8 +82,7 @@ fn state(snapshot: &Snapshot) -> Vec<(String, String)> {
     let text = |id: &DocumentId| snapshot.document(id).unwrap().unwrap().text;
     let found = snapshot
         .matching(&MatchingQuery {
-            text: "word",
-            syntax: Syntax::Plain,
+            words: QueryText::plain("word"),
             k: 100,
             filter: None,
         })

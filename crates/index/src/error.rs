@@ -15,7 +15,9 @@ pub(crate) fn lexical(error: LexicalError) -> StoreError {
             offset,
             accepted: accepted.to_owned(),
         },
-        LexicalError::Language(_) | LexicalError::Bm25 { .. } => StoreError::Settings(error.to_string()),
+        LexicalError::Language(_) | LexicalError::Bm25 { .. } | LexicalError::Synonyms { .. } => {
+            StoreError::Settings(error.to_string())
+        }
     }
 }
 

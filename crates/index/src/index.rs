@@ -126,10 +126,16 @@ fn check(settings: &Settings) -> Result<(), StoreError> {
         );
         return Err(StoreError::Settings(message));
     }
+    if settings.title_weight > Settings::TITLE_WEIGHT_MAX {
+        let message = format!(
+            "title weight is {}; accepted are 0 to {}",
+            settings.title_weight,
+            Settings::TITLE_WEIGHT_MAX
+        );
+        return Err(StoreError::Settings(message));
+    }
     settings.bm25.check().map_err(error::lexical)?;
-    lexical::Analyzer::new(&settings.language)
-        .map(drop)
-        .map_err(error::lexical)
+    settings.analyzer().map(drop)
 }
 
 fn open_newest(folder: &Path, before: Option<&Snapshot>) -> Result<Arc<Snapshot>, StoreError> {

@@ -39,7 +39,7 @@ mod writer;
 pub use hash::content_hash;
 pub use index::Index;
 pub use inspect::{Inspection, SegmentInspection, inspect};
-pub use lexical::Bm25;
+pub use lexical::{Analyzer, Bm25};
 pub use manifest::FORMAT;
 pub use merge_beside::{MergeSettings, Merged};
 pub use repair::{Repaired, Salvage, repair};

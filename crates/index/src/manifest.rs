@@ -32,6 +32,9 @@ pub(crate) struct Manifest {
     /// The id of the next segment; ids are never used twice.
     pub(crate) next_segment: u64,
     pub(crate) settings: Settings,
+    /// As [`lexical::Synonyms`] reads them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) synonyms: String,
     pub(crate) segments: Vec<SegmentEntry>,
 }
 
@@ -94,6 +97,7 @@ impl Manifest {
             generation: 0,
             next_segment: 1,
             settings,
+            synonyms: String::new(),
             segments: Vec::new(),
         }
     }

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use corpus::{StoreError, WriteStore};
-use lexical::Analyzer;
 use roaring::RoaringBitmap;
 
 use crate::manifest::{SegmentEntry, segment_folder, segments_folder};
@@ -16,7 +15,7 @@ use crate::merge::{Size, choose};
 use crate::segment::{Documents, SegmentWriter};
 use crate::snapshot::Live;
 use crate::writer::{Closed, TURN_LOCK, lock_file, wait_for};
-use crate::{Index, Writer, WriterSettings, disk, error};
+use crate::{Index, Writer, WriterSettings, disk};
 
 const FOLDER: &str = "merging";
 const LOCK: &str = "merge.lock";
@@ -105,7 +104,7 @@ impl Index {
         settings: &MergeSettings,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<SegmentEntry>, StoreError> {
-        let analyzer = Analyzer::new(&self.settings().language).map_err(error::lexical)?;
+        let analyzer = self.settings().analyzer()?;
         let limits = WriterSettings {
             threads: settings.threads,
             ..WriterSettings::default()

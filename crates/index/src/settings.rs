@@ -1,9 +1,11 @@
 //! What is fixed when an index is created, and what a writer may choose.
 
 use corpus::{StoreError, TitleUse};
-use lexical::Bm25;
+use lexical::{Analyzer, Bm25};
 use serde::{Deserialize, Serialize};
 use vectors::THREADS_MAX;
+
+use crate::error;
 
 /// What is fixed when an index is created; stored in the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,8 +21,12 @@ pub struct Settings {
     pub titles: TitleUse,
     /// The language of [`lexical::Analyzer`].
     pub language: String,
+    /// Whether words with and without accents are the same.
+    pub fold_accents: bool,
+    /// A title counts as if it were written this many times (Robertson, Zaragoza and Taylor 2004); with 0 its words
+    /// are not matched.
+    pub title_weight: u32,
     /// How words are scored.
-    #[serde(default)]
     pub bm25: Bm25,
     /// Tokens per passage at most.
     pub chunk_tokens: usize,
@@ -29,6 +35,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Greatest weight of a title.
+    pub const TITLE_WEIGHT_MAX: u32 = 20;
+
+    /// How the texts and queries of the index are analysed.
+    pub(crate) fn analyzer(&self) -> Result<Analyzer, StoreError> {
+        Analyzer::new(&self.language, self.fold_accents).map_err(error::lexical)
+    }
+
     /// Refuses to go on with an index whose settings differ.
     ///
     /// # Errors
@@ -51,6 +65,12 @@ impl Settings {
         }
         if self.language != wanted.language {
             return differs("language", &self.language, &wanted.language);
+        }
+        if self.fold_accents != wanted.fold_accents {
+            return differs("fold accents", &self.fold_accents, &wanted.fold_accents);
+        }
+        if self.title_weight != wanted.title_weight {
+            return differs("title weight", &self.title_weight, &wanted.title_weight);
         }
         if self.bm25 != wanted.bm25 {
             let pair = |settings: &Self| (settings.bm25.k1, settings.bm25.b);

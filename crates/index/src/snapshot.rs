@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use corpus::{
-    Document, DocumentId, Filter, MatchingQuery, NearestQuery, Passage, PassageRef, PreparedDocument,
-    ReadStore, Scored, StoreError, StoreInfo, Syntax, TermScore,
+    Document, DocumentId, FacetCount, FacetCounter, Filter, MatchingQuery, NearestQuery, Passage, PassageRef,
+    PreparedDocument, QueryText, ReadStore, Scored, StoreError, StoreInfo, Syntax, TermScore,
 };
-use lexical::{Analyzer, Part, Query, Ranking, Totals};
+use lexical::{Analyzer, Part, Query, Ranking, Synonyms, Totals};
 use roaring::RoaringBitmap;
 use vectors::Neighbour;
 
@@ -113,6 +113,7 @@ pub struct Snapshot {
     generation: u64,
     pub(crate) checksum: String,
     analyzer: Analyzer,
+    synonyms: Arc<(String, Synonyms)>,
     pub(crate) parts: Vec<Arc<Live>>,
     totals: Totals,
 }
@@ -137,11 +138,20 @@ impl Snapshot {
                 }
             });
         }
+        let analyzer = manifest.settings.analyzer()?;
+        let synonyms = match before {
+            Some(before) if before.synonyms.0 == manifest.synonyms => Arc::clone(&before.synonyms),
+            _ => {
+                let synonyms = Synonyms::parse(&analyzer, &manifest.synonyms).map_err(error::lexical)?;
+                Arc::new((manifest.synonyms.clone(), synonyms))
+            }
+        };
         Ok(Self {
             settings: manifest.settings.clone(),
             generation: manifest.generation,
             checksum: manifest.checksum.clone(),
-            analyzer: Analyzer::new(&manifest.settings.language).map_err(error::lexical)?,
+            analyzer,
+            synonyms,
             totals: parts.iter().map(|live| live.totals).sum(),
             parts,
         })
@@ -222,24 +232,49 @@ impl Snapshot {
         ))
     }
 
-    fn query(&self, text: &str, syntax: Syntax) -> Result<Query, StoreError> {
-        match syntax {
-            Syntax::Plain => Ok(Query::plain(&self.analyzer, text)),
-            Syntax::Query => Query::parse(&self.analyzer, text).map_err(error::lexical),
-        }
+    /// The segments as BM25 ranks them.
+    fn searched(&self) -> Vec<Part<'_>> {
+        let parts = self.parts.iter().map(|live| Part {
+            postings: &live.segment.postings,
+            deleted: &live.deleted,
+        });
+        parts.collect()
     }
 
-    fn ranking(&self, text: &str, syntax: Syntax) -> Result<Ranking, StoreError> {
-        let query = self.query(text, syntax)?;
-        let parts: Vec<Part<'_>> = self
-            .parts
-            .iter()
-            .map(|live| Part {
-                postings: &live.segment.postings,
-                deleted: &live.deleted,
-            })
-            .collect();
-        Ranking::new(&parts, self.totals, &query, self.settings.bm25).map_err(error::lexical)
+    fn query(&self, words: &QueryText<'_>) -> Result<Query, StoreError> {
+        let (analyzer, synonyms) = (&self.analyzer, &self.synonyms.1);
+        let query = match words.syntax {
+            Syntax::Plain => Ok(Query::plain(analyzer, synonyms, words.text)),
+            Syntax::Query => Query::parse(analyzer, synonyms, words.text),
+        };
+        let query = match words.typos {
+            true => query.and_then(|query| query.with_typos(&self.searched())),
+            false => query,
+        };
+        query.map_err(error::lexical)
+    }
+
+    /// The rows of each segment that have a score and that the filter allows, with their scores.
+    fn scored(
+        &self,
+        words: &QueryText<'_>,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Vec<(u32, f32)>>, StoreError> {
+        let searched = self.searched();
+        let ranking = Ranking::new(&searched, self.totals, self.settings.bm25);
+        let scores = ranking.scores(&self.query(words)?).map_err(error::lexical)?;
+        let mut found = Vec::with_capacity(scores.len());
+        for (live, scores) in self.parts.iter().zip(scores) {
+            let allowed = live.allowed(filter)?;
+            let allowed = |row| allowed.as_ref().is_none_or(|allowed| allowed.contains(row));
+            let scored = (0..).zip(scores);
+            found.push(
+                scored
+                    .filter(|&(row, score)| score > 0.0 && allowed(row))
+                    .collect(),
+            );
+        }
+        Ok(found)
     }
 
     /// The open segment of an entry, if it is one of this commit.
@@ -295,20 +330,15 @@ impl ReadStore for Snapshot {
     }
 
     fn matching(&self, query: &MatchingQuery<'_>) -> Result<Vec<Scored>, StoreError> {
-        let ranking = self.ranking(query.text, query.syntax)?;
-        if ranking.is_empty() || query.k == 0 {
+        if query.k == 0 {
             return Ok(Vec::new());
         }
-        let mut candidates = Vec::new();
-        for (part, live) in (0..).zip(&self.parts) {
-            let allowed = live.allowed(query.filter)?;
-            let scores = ranking.scores(&live.segment.postings).map_err(error::lexical)?;
-            let found = (0..).zip(scores).filter(|&(_, score)| score > 0.0);
-            let found =
-                found.filter(|&(row, _)| allowed.as_ref().is_none_or(|allowed| allowed.contains(row)));
-            candidates.extend(found.map(|(row, score)| Candidate { part, row, score }));
-        }
-        best(candidates, query.k, |candidate| self.name(candidate))
+        let found = self.scored(&query.words, query.filter)?;
+        let candidates = (0..).zip(found).flat_map(|(part, found)| {
+            let candidate = move |(row, score)| Candidate { part, row, score };
+            found.into_iter().map(candidate)
+        });
+        best(candidates.collect(), query.k, |candidate| self.name(candidate))
     }
 
     fn fetch(&self, passages: &[PassageRef]) -> Result<Vec<Passage>, StoreError> {
@@ -368,18 +398,54 @@ impl ReadStore for Snapshot {
 
     fn explain_matching(
         &self,
-        text: &str,
-        syntax: Syntax,
+        words: &QueryText<'_>,
         passage: PassageRef,
     ) -> Result<Vec<TermScore>, StoreError> {
-        let (live, row) = self.live(passage)?;
-        self.ranking(text, syntax)?
-            .explain(&live.segment.postings, row)
+        let (_, row) = self.live(passage)?;
+        let (part, _) = split(passage);
+        let searched = self.searched();
+        let ranking = Ranking::new(&searched, self.totals, self.settings.bm25);
+        ranking
+            .explain(&self.query(words)?, part, row)
             .map_err(error::lexical)
     }
 
-    fn highlight(&self, query: &str, syntax: Syntax, text: &str) -> Vec<Range<usize>> {
-        let query = self.query(query, syntax);
-        query.map_or_else(|_| Vec::new(), |query| query.highlight(&self.analyzer, text))
+    fn highlight(&self, words: &QueryText<'_>, texts: &[&str]) -> Result<Vec<Vec<Range<usize>>>, StoreError> {
+        let query = self.query(words)?;
+        let texts = texts.iter();
+        Ok(texts.map(|text| query.highlight(&self.analyzer, text)).collect())
+    }
+
+    fn facets(
+        &self,
+        fields: &[String],
+        words: Option<&QueryText<'_>>,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Vec<FacetCount>>, StoreError> {
+        let mut counter = FacetCounter::new(fields);
+        let mut found = words
+            .map(|words| self.scored(words, filter))
+            .transpose()?
+            .map(Vec::into_iter);
+        for live in &self.parts {
+            let rows = match &mut found {
+                Some(found) => {
+                    let rows = found.next().unwrap_or_default().into_iter();
+                    Some(rows.map(|(row, _)| row).collect())
+                }
+                None => live.allowed(filter)?,
+            };
+            let documents = &live.segment.documents;
+            for document in 0..documents.len() {
+                let in_document = documents.rows(document)?;
+                let counts = rows
+                    .as_ref()
+                    .is_none_or(|rows: &RoaringBitmap| rows.range_cardinality(in_document) > 0);
+                if counts {
+                    counter.add(&documents.metadata(document)?);
+                }
+            }
+        }
+        Ok(counter.finish())
     }
 }

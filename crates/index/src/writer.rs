@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corpus::{Commit, DocumentId, PreparedDocument, StoreError, WriteStore};
-use lexical::Analyzer;
+use lexical::{Analyzer, Synonyms};
 use roaring::RoaringBitmap;
 
 use crate::error;
@@ -115,7 +115,7 @@ impl Writer {
         let mut writer = Self {
             index: index.to_owned(),
             limits,
-            analyzer: Analyzer::new(&manifest.settings.language).map_err(error::lexical)?,
+            analyzer: manifest.settings.analyzer()?,
             left_out: manifest
                 .segments
                 .iter()
@@ -134,6 +134,21 @@ impl Writer {
         };
         writer.refresh()?;
         Ok(writer)
+    }
+
+    /// Replaces the synonyms of the index, which [`lexical::Synonyms`] describes; visible with the next commit. An empty
+    /// text removes them.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`] with the line that is not understood; then they stay as they were.
+    pub fn set_synonyms(&mut self, text: &str) -> Result<(), StoreError> {
+        self.refresh()?;
+        Synonyms::parse(&self.analyzer, text).map_err(error::lexical)?;
+        if self.manifest.synonyms != text {
+            self.manifest.synonyms = text.to_owned();
+            self.changed = true;
+        }
+        Ok(())
     }
 
     /// Goes back to the last commit when an error left the state half done.

@@ -20,7 +20,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{document, id, settings};
-use corpus::{MatchingQuery, ReadStore, Syntax, WriteStore};
+use corpus::{MatchingQuery, QueryText, ReadStore, WriteStore};
 use index::{Index, MergeSettings, WriterSettings, verify};
 use serde_json::json;
 
@@ -81,8 +81,7 @@ fn read(folder: &Path, index: &Index) -> Model {
         assert_eq!(model.insert(n, word), None, "once");
     }
     let query = MatchingQuery {
-        text: "common",
-        syntax: Syntax::Plain,
+        words: QueryText::plain("common"),
         k: 10_000,
         filter: None,
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{document, id, settings, small_segments};
-use corpus::{MatchingQuery, ReadStore, StoreError, Syntax, WriteStore};
+use corpus::{MatchingQuery, QueryText, ReadStore, StoreError, WriteStore};
 use index::{Index, MergeSettings, Settings, inspect, verify};
 use serde_json::json;
 
@@ -44,8 +44,7 @@ fn full_segments_become_greater_ones() {
     assert!(merges > 0 && after < 8, "{merges} merges, {after} segments");
     assert_eq!(verify(folder.path()).unwrap().problems, []);
     let query = MatchingQuery {
-        text: "words",
-        syntax: Syntax::Plain,
+        words: QueryText::plain("words"),
         k: 1000,
         filter: None,
     };

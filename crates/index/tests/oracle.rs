@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use common::{Model, Ranked, document, id, settings, small_segments, vector};
 use corpus::{
-    DocumentId, Filter, MatchingQuery, NearestQuery, PassageRef, PreparedDocument, ReadStore, Scored, Syntax,
-    WriteStore,
+    DocumentId, Filter, MatchingQuery, NearestQuery, PassageRef, PreparedDocument, QueryText, ReadStore,
+    Scored, WriteStore,
 };
 use index::{Index, Snapshot, Writer, WriterSettings, content_hash, verify};
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ proptest! {
             }
             writer.commit().unwrap();
             let snapshot = index.snapshot().unwrap();
-            let query = MatchingQuery { text: "lazy foxes run, river", syntax: Syntax::Plain, k: 1000, filter: None };
+            let query = MatchingQuery { words: QueryText::plain("lazy foxes run, river"), k: 1000, filter: None };
             let matching = named(&snapshot, &snapshot.matching(&query).unwrap());
             let query = NearestQuery { vector: &vector(3), k: 1000, filter: None, recall: 1.0 };
             (matching, named(&snapshot, &snapshot.nearest(&query).unwrap()))
@@ -193,8 +193,7 @@ fn same(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
             for k in [0, 1, 3, 100] {
                 let found = snapshot
                     .matching(&MatchingQuery {
-                        text,
-                        syntax: Syntax::Plain,
+                        words: QueryText::plain(text),
                         k,
                         filter,
                     })
@@ -255,7 +254,7 @@ fn ranked_as(
 fn explained(snapshot: &Snapshot, text: &str, found: &[Scored]) -> Result<(), TestCaseError> {
     for one in found {
         let terms = snapshot
-            .explain_matching(text, Syntax::Plain, one.passage)
+            .explain_matching(&QueryText::plain(text), one.passage)
             .unwrap();
         let sum: f32 = terms.iter().map(|term| term.score).sum();
         prop_assert!((sum - one.score).abs() < 1e-4, "{terms:?} for {}", one.score);
@@ -290,8 +289,7 @@ fn equal_scores_stand_in_the_order_of_their_names_at_every_k() {
     for k in 1..=80 {
         let matching = snapshot
             .matching(&MatchingQuery {
-                text: "spring",
-                syntax: Syntax::Plain,
+                words: QueryText::plain("spring"),
                 k,
                 filter: None,
             })

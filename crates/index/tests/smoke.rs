@@ -4,15 +4,14 @@
 mod common;
 
 use common::{DIMENSION, document, id, settings, small_segments, vector};
-use corpus::{Filter, MatchingQuery, NearestQuery, ReadStore, StoreError, Syntax, WriteStore};
+use corpus::{Filter, MatchingQuery, NearestQuery, QueryText, ReadStore, StoreError, WriteStore};
 use index::{Index, WriterSettings, content_hash};
 use serde_json::json;
 
 fn names(snapshot: &index::Snapshot, text: &str, filter: Option<&Filter>) -> Vec<String> {
     let found = snapshot
         .matching(&MatchingQuery {
-            text,
-            syntax: Syntax::Plain,
+            words: QueryText::plain(text),
             k: 10,
             filter,
         })
@@ -234,7 +233,7 @@ fn queries_are_checked() {
         Err(StoreError::UnknownPassage(_))
     ));
     assert!(matches!(
-        snapshot.explain_matching("a", Syntax::Plain, unknown),
+        snapshot.explain_matching(&QueryText::plain("a"), unknown),
         Err(StoreError::UnknownPassage(_))
     ));
 }

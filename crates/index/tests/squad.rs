@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::{id, settings};
 use corpus::{
-    Document, MatchingQuery, PreparedDocument, PreparedPassage, ReadStore, Syntax, TitleUse, WriteStore,
+    Document, MatchingQuery, PreparedDocument, PreparedPassage, QueryText, ReadStore, TitleUse, WriteStore,
 };
 use index::{Index, WriterSettings};
 use serde_json::Value;
@@ -76,8 +76,7 @@ fn ndcg_at_10(data: &Path, titles: TitleUse) -> f64 {
             continue;
         };
         let query = MatchingQuery {
-            text: text(&record, "text"),
-            syntax: Syntax::Plain,
+            words: QueryText::plain(text(&record, "text")),
             k: 10,
             filter: None,
         };

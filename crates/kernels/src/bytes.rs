@@ -258,7 +258,7 @@ impl Task for CloseDots<'_> {
 #[inline(always)]
 #[allow(unsafe_code, reason = "vectors are read at pointers")]
 fn byte_dot<S: Simd>(s: S, codes: &[u8], values: &[i8]) -> i32 {
-    const { assert!(LINE_BYTES % (4 * S::N) == 0) };
+    const { assert!(LINE_BYTES.is_multiple_of(4 * S::N)) };
     let mut sums = s.splat_unit(0);
     let (codes, _) = codes.as_chunks::<LINE_BYTES>();
     let (values, _) = values.as_chunks::<LINE_BYTES>();

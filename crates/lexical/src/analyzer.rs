@@ -11,6 +11,7 @@ use crate::words::Words;
 pub const TERM_BYTES_MAX: usize = 255;
 
 const ENGLISH: &str = "english";
+const CJK: &str = "cjk";
 const NONE: &str = "none";
 
 const LANGUAGES: [(&str, Language); 18] = [
@@ -35,7 +36,11 @@ const LANGUAGES: [(&str, Language); 18] = [
 ];
 
 pub(crate) fn languages() -> Vec<&'static str> {
-    LANGUAGES.iter().map(|(name, _)| *name).chain([NONE]).collect()
+    LANGUAGES
+        .iter()
+        .map(|(name, _)| *name)
+        .chain([CJK, NONE])
+        .collect()
 }
 
 /// A term with the word that it comes from.
@@ -45,52 +50,67 @@ pub struct Token {
     pub term: String,
     /// Where the word stands, in bytes of the text.
     pub span: Range<usize>,
-    /// How many words stand before it; stop words count.
+    /// Its place among the words, stop words counted. Only differences mean something.
     pub position: u32,
 }
 
-/// Turns text into terms: words, lower-cased, without the stop words of the language, stemmed (Snowball).
+/// Turns text into terms: words, lower-cased, without the stop words of the language, stemmed (Snowball), and with
+/// accents folded where that is asked for (`café` is found by `cafe`).
 ///
-/// English folds accents too (`café` is found by `cafe`); in other languages they tell words apart. The language
-/// `none` lower-cases only. Stop words are not indexed, so a query of nothing but stop words finds nothing.
+/// The language `none` knows no stop words and no stems. `cjk`, for Chinese, Japanese and Korean, does not either, and
+/// makes terms of characters and of pairs of characters. Stop words are not indexed, so a query of nothing but stop
+/// words finds nothing.
 #[derive(Clone)]
 pub struct Analyzer {
     chain: TextAnalyzer,
-    /// The chain without stop words and stemming.
+    /// The chain without stop words, stemming and pairs.
     words: TextAnalyzer,
 }
 
 impl Analyzer {
-    /// The analysis of a language, named in English and lower case, or `none`.
+    /// The analysis of a language, named in English and lower case, or `cjk` or `none`.
     ///
     /// # Errors
     /// [`LexicalError::Language`] for a name that is not known; it lists the known ones.
-    pub fn new(language: &str) -> Result<Self, LexicalError> {
+    pub fn new(language: &str, fold_accents: bool) -> Result<Self, LexicalError> {
         let known = LANGUAGES.iter().find(|(name, _)| *name == language);
-        if known.is_none() && language != NONE {
+        if known.is_none() && language != NONE && language != CJK {
             return Err(LexicalError::Language(language.to_owned()));
         }
-        let language = known.map(|&(_, language)| language);
-        let words = || {
-            let chain = TextAnalyzer::builder(Words::default())
-                .filter(LowerCaser)
-                .dynamic();
-            match language {
-                Some(Language::English) => chain.filter_dynamic(AsciiFoldingFilter),
-                _ => chain,
+        let known = known.map(|&(_, language)| language);
+        // English words are folded first: its stems and stop words have no accents. In other languages both have.
+        let fold_first = fold_accents && known.is_none_or(|known| known == Language::English);
+        let lower = |words: Words| {
+            let chain = TextAnalyzer::builder(words).filter(LowerCaser).dynamic();
+            match fold_first {
+                true => chain.filter_dynamic(AsciiFoldingFilter),
+                false => chain,
             }
         };
-        let mut chain = words();
-        if let Some(stop_words) = language.and_then(StopWordFilter::new) {
+        let mut chain = lower(match language {
+            CJK => Words::with_bigrams(),
+            _ => Words::default(),
+        });
+        let mut words = lower(Words::default());
+        if let Some(stop_words) = known.and_then(StopWordFilter::new) {
             chain = chain.filter_dynamic(stop_words);
         }
-        if let Some(language) = language {
-            chain = chain.filter_dynamic(Stemmer::new(language));
+        if let Some(known) = known {
+            chain = chain.filter_dynamic(Stemmer::new(known));
+        }
+        if fold_accents && !fold_first {
+            chain = chain.filter_dynamic(AsciiFoldingFilter);
+            words = words.filter_dynamic(AsciiFoldingFilter);
         }
         Ok(Self {
             chain: chain.build(),
-            words: words().build(),
+            words: words.build(),
         })
+    }
+
+    /// Whether accents are folded in a language where nothing else is said. In most they tell words apart.
+    pub fn folds_accents(language: &str) -> bool {
+        language == ENGLISH || language == CJK
     }
 
     /// The terms of a text, in order.
@@ -137,7 +157,8 @@ mod tests {
     use super::*;
 
     fn terms(language: &str, text: &str) -> Vec<String> {
-        let tokens = Analyzer::new(language).unwrap().tokens(text);
+        let analyzer = Analyzer::new(language, Analyzer::folds_accents(language)).unwrap();
+        let tokens = analyzer.tokens(text);
         tokens.into_iter().map(|token| token.term).collect()
     }
 
@@ -155,22 +176,42 @@ mod tests {
         assert_eq!(terms("german", "die Häuser"), ["haus"]);
         assert_eq!(terms("none", "The Häuser"), ["the", "häuser"]);
         for language in languages() {
-            Analyzer::new(language).unwrap();
+            Analyzer::new(language, true).unwrap();
         }
-        let error = Analyzer::new("klingon").unwrap_err().to_string();
+        let error = Analyzer::new("klingon", true).unwrap_err().to_string();
         assert!(error.contains("klingon") && error.contains("english"), "{error}");
     }
 
     #[test]
+    fn accents_fold_where_that_is_asked_for() {
+        let terms = |fold, text| -> Vec<String> {
+            let tokens = Analyzer::new("french", fold).unwrap().tokens(text);
+            tokens.into_iter().map(|token| token.term).collect()
+        };
+        assert_eq!(terms(false, "les côtés"), ["côt"]);
+        assert_eq!(terms(true, "les côtés"), ["cot"]);
+        assert_eq!(terms(true, "cotes"), ["cot"]);
+    }
+
+    #[test]
+    fn characters_and_pairs_are_terms_of_cjk() {
+        assert_eq!(terms("cjk", "ＡＢ東京"), ["ab", "東", "東京", "京"]);
+        let analyzer = Analyzer::new("cjk", true).unwrap();
+        let query = crate::Query::plain(&analyzer, &crate::Synonyms::default(), "東京");
+        assert_eq!(query.highlight(&analyzer, "在東京都"), [3..9]);
+    }
+
+    #[test]
     fn highlights_are_bytes_of_the_text_as_written() {
-        let analyzer = Analyzer::new("english").unwrap();
+        let analyzer = Analyzer::new("english", true).unwrap();
         // Lower-casing İ adds a byte; the offsets must not move.
         let text = "İİ Cafe\u{301}s, «RUNNING» at 100 km";
-        let marked = crate::Query::plain(&analyzer, "café runs the at").highlight(&analyzer, text);
+        let marked = crate::Query::plain(&analyzer, &crate::Synonyms::default(), "café runs the at")
+            .highlight(&analyzer, text);
         let words: Vec<&str> = marked.into_iter().map(|span| &text[span]).collect();
         assert_eq!(words, ["Cafe\u{301}s", "RUNNING"]);
         assert!(
-            crate::Query::plain(&analyzer, "")
+            crate::Query::plain(&analyzer, &crate::Synonyms::default(), "")
                 .highlight(&analyzer, text)
                 .is_empty()
         );

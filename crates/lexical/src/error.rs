@@ -23,6 +23,14 @@ pub enum LexicalError {
         /// What would be right there.
         accepted: &'static str,
     },
+    /// Synonyms that do not follow the format.
+    #[error("line {line} of the synonyms: accepted is {accepted}")]
+    Synonyms {
+        /// Which line, from 1.
+        line: usize,
+        /// What would be right there.
+        accepted: &'static str,
+    },
     /// A setting of BM25 out of its range.
     #[error("BM25's {name} is {value}; accepted: {accepted}")]
     Bm25 {

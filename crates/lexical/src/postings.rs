@@ -10,8 +10,10 @@ use tantivy::index::{IndexSettings, InvertedIndexReader, SegmentReader};
 use tantivy::postings::{BlockSegmentPostings, Postings as _};
 use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::Compressor;
+use tantivy::termdict::TermStreamer;
 use tantivy::tokenizer::TokenizerManager;
 use tantivy::{DocSet, Index, SingleSegmentIndexWriter, TERMINATED, TantivyDocument, Term};
+use tantivy_fst::Automaton;
 
 use crate::directory::{Refused, Remembering};
 use crate::{Analyzer, LexicalError, Totals};
@@ -67,13 +69,15 @@ impl PostingsWriter {
         })
     }
 
-    /// Adds the next row.
+    /// Adds the next row, of one or more texts. No phrase goes from one to the next.
     ///
     /// # Errors
     /// When tantivy cannot write.
-    pub fn push(&mut self, text: &str) -> Result<(), LexicalError> {
+    pub fn push<'t>(&mut self, texts: impl IntoIterator<Item = &'t str>) -> Result<(), LexicalError> {
         let mut document = TantivyDocument::new();
-        document.add_text(self.field, text);
+        for text in texts {
+            document.add_text(self.field, text);
+        }
         self.writer
             .add_document(document)
             .map_err(|e| self.refused.or(LexicalError::at(&self.folder, e)))?;
@@ -184,28 +188,25 @@ impl Postings {
 
     /// The terms that begin with a prefix.
     pub(crate) fn terms_with_prefix(&self, prefix: &str) -> Result<Vec<String>, LexicalError> {
-        let io = |source| LexicalError::io(&self.folder, source);
-        let mut stream = self
-            .terms
-            .terms()
-            .range()
-            .ge(prefix.as_bytes())
-            .into_stream()
-            .map_err(io)?;
-        let mut terms = Vec::new();
-        while stream.advance() {
-            // Terms are cut at a character; what is no text was not written here.
-            match std::str::from_utf8(stream.key()) {
-                Ok(term) if term.starts_with(prefix) => terms.push(term.to_owned()),
-                _ => break,
-            }
-        }
-        Ok(terms)
+        let stream = self.terms.terms().range().ge(prefix.as_bytes()).into_stream();
+        let stream = stream.map_err(|source| LexicalError::io(&self.folder, source))?;
+        Ok(read_while(stream, |term| term.starts_with(prefix)))
     }
 
-    /// The rows in which terms stand at these places after the first of them.
-    pub(crate) fn phrase_rows(&self, phrase: &[(u32, String)]) -> Result<RoaringBitmap, LexicalError> {
-        let mut rows = RoaringBitmap::new();
+    /// The terms that an automaton accepts.
+    pub(crate) fn terms_accepted<A>(&self, automaton: A) -> Result<Vec<String>, LexicalError>
+    where
+        A: Automaton,
+        A::State: Clone,
+    {
+        let stream = self.terms.terms().search(automaton).into_stream();
+        let stream = stream.map_err(|source| LexicalError::io(&self.folder, source))?;
+        Ok(read_while(stream, |_| true))
+    }
+
+    /// The rows in which terms stand at these places after the first of them, each with how often they do.
+    pub(crate) fn phrase(&self, phrase: &[(u32, String)]) -> Result<Vec<(u32, u32)>, LexicalError> {
+        let mut rows = Vec::new();
         let mut postings = Vec::with_capacity(phrase.len());
         for (place, term) in phrase {
             let term = Term::from_field_text(self.field, term);
@@ -223,7 +224,6 @@ impl Postings {
         let (mut starts, mut places) = (Vec::new(), Vec::new());
         let mut row = first.doc();
         while row != TERMINATED {
-            // A place before the first word is no place: positions begin at 0.
             first.positions(&mut starts);
             for (place, other) in &mut *others {
                 if other.doc() < row {
@@ -237,12 +237,29 @@ impl Postings {
                 starts.retain(|start| places.binary_search(&(start + *place)).is_ok());
             }
             if !starts.is_empty() {
-                rows.insert(row);
+                rows.push((row, starts.len() as u32));
             }
             row = first.advance();
         }
         Ok(rows)
     }
+}
+
+/// The terms of a stream, up to the first that does not belong.
+fn read_while<A>(mut stream: TermStreamer<'_, A>, belongs: impl Fn(&str) -> bool) -> Vec<String>
+where
+    A: Automaton,
+    A::State: Clone,
+{
+    let mut terms = Vec::new();
+    while stream.advance() {
+        // Terms are cut at a character; what is no text was not written here.
+        match std::str::from_utf8(stream.key()) {
+            Ok(term) if belongs(term) => terms.push(term.to_owned()),
+            _ => break,
+        }
+    }
+    terms
 }
 
 impl std::fmt::Debug for Postings {

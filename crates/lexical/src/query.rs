@@ -1,12 +1,10 @@
 //! What a query asks for: words, and where its syntax is switched on, phrases, prefixes and conditions.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 
-use crate::{Analyzer, LexicalError};
-
-/// Most terms that a prefix stands for.
-pub const PREFIX_TERMS_MAX: usize = 64;
+use crate::{Analyzer, LexicalError, Part, Synonyms, Token, typos};
 
 /// Most words, phrases and prefixes of a query with syntax: each takes a pass over the rows.
 pub const CLAUSES_MAX: usize = 64;
@@ -24,7 +22,8 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Clause {
     pub(crate) occur: Occur,
-    pub(crate) kind: Kind,
+    /// Ways to say the same: they count as if they all were one term.
+    pub(crate) asks: Vec<Ask>,
     /// How often it stands in the query.
     pub(crate) repeats: u32,
 }
@@ -40,26 +39,53 @@ pub(crate) enum Occur {
     MustNot,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+/// What is looked for in a passage.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ask {
     Term(String),
-    /// Terms that begin with this: where they only add to the score up to [`PREFIX_TERMS_MAX`], those of the most
-    /// passages.
+    /// The terms that begin with this.
     Prefix(String),
     /// At least two terms, each with its place after that of the first.
     Phrase(Vec<(u32, String)>),
 }
 
+impl Ask {
+    /// The terms of a piece of text; none when it has none.
+    pub(crate) fn together(tokens: &[Token]) -> Option<Self> {
+        match tokens {
+            [] => None,
+            [one] => Some(Self::Term(one.term.clone())),
+            [first, ..] => {
+                let place = |token: &Token| (token.position - first.position, token.term.clone());
+                Some(Self::Phrase(tokens.iter().map(place).collect()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Term(term) => f.write_str(term),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Phrase(phrase) => {
+                let terms: Vec<&str> = phrase.iter().map(|(_, term)| term.as_str()).collect();
+                write!(f, "\"{}\"", terms.join(" "))
+            }
+        }
+    }
+}
+
 impl Query {
     /// The words of any text at all. It has no syntax.
-    pub fn plain(analyzer: &Analyzer, text: &str) -> Self {
+    pub fn plain(analyzer: &Analyzer, synonyms: &Synonyms, text: &str) -> Self {
         let mut repeats = BTreeMap::new();
-        for token in analyzer.tokens(text) {
-            *repeats.entry(token.term).or_insert(0) += 1;
+        for asks in synonyms.asks(&analyzer.tokens(text)) {
+            *repeats.entry(asks).or_insert(0) += 1;
         }
-        let clause = |(term, repeats)| Clause {
+        let clause = |(asks, repeats)| Clause {
             occur: Occur::Should,
-            kind: Kind::Term(term),
+            asks,
             repeats,
         };
         Self {
@@ -71,12 +97,12 @@ impl Query {
     /// `-` leaves out passages that have it.
     ///
     /// Prefixes are not stemmed, and are compared with stemmed terms: `runn*` does not find `run`, which is all that is
-    /// kept of `running`. A word that analysis cuts in several is a
-    /// phrase after `+` and `-`, else several words. Stop words count nowhere, as in [`Query::plain`].
+    /// kept of `running`. A word that analysis cuts in several is a phrase after `+` and `-`, else several words. Stop
+    /// words count nowhere, as in [`Query::plain`]. Words have synonyms, phrases and prefixes have none.
     ///
     /// # Errors
     /// [`LexicalError::Syntax`] with the byte where it goes wrong.
-    pub fn parse(analyzer: &Analyzer, text: &str) -> Result<Self, LexicalError> {
+    pub fn parse(analyzer: &Analyzer, synonyms: &Synonyms, text: &str) -> Result<Self, LexicalError> {
         let mut clauses = Vec::new();
         let mut at = 0;
         let mut positive = false;
@@ -84,7 +110,12 @@ impl Query {
             at += skipped;
             let item = Item::read(text, at)?;
             positive |= item.occur != Occur::MustNot;
-            item.add_to(&mut clauses, analyzer, &text[item.words.clone()])?;
+            let asked = item.asks(analyzer, synonyms, &text[item.words.clone()])?;
+            clauses.extend(asked.into_iter().map(|asks| Clause {
+                occur: item.occur,
+                asks,
+                repeats: 1,
+            }));
             at = item.end;
             if clauses.len() > CLAUSES_MAX {
                 return Err(syntax(item.words.start, "at most 64 words, phrases and prefixes"));
@@ -96,18 +127,39 @@ impl Query {
         Ok(Self { clauses })
     }
 
+    /// The query with the terms nearest to it in place of each word that no live row has: those within one edit
+    /// (insertion, deletion, substitution, transposition) of a term of four characters and more, within two of a term
+    /// of eight and more, the fewest edits first. Words with digits stay as they are.
+    ///
+    /// # Errors
+    /// When postings cannot be read.
+    pub fn with_typos(mut self, parts: &[Part<'_>]) -> Result<Self, LexicalError> {
+        for clause in self
+            .clauses
+            .iter_mut()
+            .filter(|clause| clause.occur != Occur::MustNot)
+        {
+            if let [Ask::Term(term)] = &clause.asks[..]
+                && let Some(nearest) = typos::nearest(parts, term)?
+            {
+                clause.asks = nearest.into_iter().map(Ask::Term).collect();
+            }
+        }
+        Ok(self)
+    }
+
     /// The byte ranges of `text` whose terms the query looks for; in order, not overlapping.
     pub fn highlight(&self, analyzer: &Analyzer, text: &str) -> Vec<Range<usize>> {
         let (mut terms, mut prefixes) = (HashSet::new(), Vec::new());
-        for clause in self
+        let positive = self
             .clauses
             .iter()
-            .filter(|clause| clause.occur != Occur::MustNot)
-        {
-            match &clause.kind {
-                Kind::Term(term) => _ = terms.insert(term.as_str()),
-                Kind::Prefix(prefix) => prefixes.push(prefix.as_str()),
-                Kind::Phrase(phrase) => terms.extend(phrase.iter().map(|(_, term)| term.as_str())),
+            .filter(|clause| clause.occur != Occur::MustNot);
+        for ask in positive.flat_map(|clause| &clause.asks) {
+            match ask {
+                Ask::Term(term) => _ = terms.insert(term.as_str()),
+                Ask::Prefix(prefix) => prefixes.push(prefix.as_str()),
+                Ask::Phrase(phrase) => terms.extend(phrase.iter().map(|(_, term)| term.as_str())),
             }
         }
         if terms.is_empty() && prefixes.is_empty() {
@@ -115,11 +167,16 @@ impl Query {
         }
         let wanted =
             |term: &str| terms.contains(term) || prefixes.iter().any(|prefix| term.starts_with(prefix));
-        let tokens = analyzer.tokens(text).into_iter();
-        tokens
-            .filter(|token| wanted(&token.term))
-            .map(|token| token.span)
-            .collect()
+        let mut spans: Vec<Range<usize>> = Vec::new();
+        for token in analyzer.tokens(text) {
+            match spans.last_mut() {
+                _ if !wanted(&token.term) => {}
+                // A character and the pair that begins with it.
+                Some(last) if token.span.start < last.end => last.end = last.end.max(token.span.end),
+                _ => spans.push(token.span),
+            }
+        }
+        spans
     }
 }
 
@@ -141,7 +198,7 @@ struct Item {
 impl Item {
     /// Reads the piece that begins at a byte.
     fn read(text: &str, start: usize) -> Result<Self, LexicalError> {
-        let (occur, at) = match text[start..].as_bytes()[0] {
+        let (occur, at) = match text.as_bytes()[start] {
             b'+' => (Occur::Must, start + 1),
             b'-' => (Occur::MustNot, start + 1),
             _ => (Occur::Should, start),
@@ -194,19 +251,13 @@ impl Item {
         })
     }
 
-    fn add_to(
+    /// What it asks for: nothing when it is made of stop words.
+    fn asks(
         &self,
-        clauses: &mut Vec<Clause>,
         analyzer: &Analyzer,
+        synonyms: &Synonyms,
         words: &str,
-    ) -> Result<(), LexicalError> {
-        let mut add = |kind| {
-            clauses.push(Clause {
-                occur: self.occur,
-                kind,
-                repeats: 1,
-            });
-        };
+    ) -> Result<Vec<Vec<Ask>>, LexicalError> {
         if self.prefix {
             let mut terms = analyzer.words(words);
             let prefix = terms
@@ -214,19 +265,14 @@ impl Item {
                 .filter(|word| terms.is_empty() && word.chars().count() >= PREFIX_CHARS_MIN);
             let accepted = "one word of at least two characters before *";
             let prefix = prefix.ok_or_else(|| syntax(self.words.start, accepted))?;
-            add(Kind::Prefix(prefix));
-            return Ok(());
+            return Ok(vec![vec![Ask::Prefix(prefix)]]);
         }
         let tokens = analyzer.tokens(words);
-        let together = self.quoted || self.occur != Occur::Should;
-        match &tokens[..] {
-            [first, _, ..] if together => {
-                let place = |token: &crate::Token| (token.position - first.position, token.term.clone());
-                add(Kind::Phrase(tokens.iter().map(place).collect()));
-            }
-            _ => tokens.into_iter().for_each(|token| add(Kind::Term(token.term))),
-        }
-        Ok(())
+        let several = tokens.len() > 1 && self.occur != Occur::Should;
+        Ok(match self.quoted || several {
+            true => Ask::together(&tokens).map(|ask| vec![ask]).into_iter().collect(),
+            false => synonyms.asks(&tokens),
+        })
     }
 }
 
@@ -235,36 +281,33 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
     use super::*;
 
-    fn parse(text: &str) -> Result<Vec<(Occur, Kind)>, LexicalError> {
-        let query = Query::parse(&Analyzer::new("english").unwrap(), text)?;
+    fn parse(text: &str) -> Result<Vec<(Occur, Vec<Ask>)>, LexicalError> {
+        let analyzer = Analyzer::new("english", true).unwrap();
+        let query = Query::parse(&analyzer, &Synonyms::default(), text)?;
         Ok(query
             .clauses
             .into_iter()
-            .map(|clause| (clause.occur, clause.kind))
+            .map(|clause| (clause.occur, clause.asks))
             .collect())
     }
 
-    fn term(term: &str) -> Kind {
-        Kind::Term(term.to_owned())
+    fn term(term: &str) -> Vec<Ask> {
+        vec![Ask::Term(term.to_owned())]
     }
 
     #[test]
     fn words_phrases_prefixes_and_conditions() {
         use Occur::{Must, MustNot, Should};
         let phrase = |terms: &[(u32, &str)]| {
-            Kind::Phrase(
-                terms
-                    .iter()
-                    .map(|&(place, term)| (place, term.to_owned()))
-                    .collect(),
-            )
+            let places = terms.iter().map(|&(place, term)| (place, term.to_owned()));
+            vec![Ask::Phrase(places.collect())]
         };
         assert_eq!(
             parse("Running  +\"the City of Lights\" -rain* \"dogs\" well-known +well-known the").unwrap(),
             [
                 (Should, term("run")),
                 (Must, phrase(&[(0, "citi"), (2, "light")])),
-                (MustNot, Kind::Prefix("rain".to_owned())),
+                (MustNot, vec![Ask::Prefix("rain".to_owned())]),
                 (Should, term("dog")),
                 (Should, term("well")),
                 (Should, term("known")),
@@ -273,7 +316,7 @@ mod tests {
         );
         assert_eq!(
             parse("Runnin*").unwrap(),
-            [(Should, Kind::Prefix("runnin".to_owned()))]
+            [(Should, vec![Ask::Prefix("runnin".to_owned())])]
         );
     }
 

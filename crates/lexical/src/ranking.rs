@@ -6,12 +6,13 @@
 //! idf        = ln(1 + (N - n + 0.5) / (n + 0.5))
 //! ```
 //!
+//! A phrase counts as one term, and so do all terms that begin with a prefix, and all ways to say the same.
+//!
 //! `f` is the term's frequency in the row, `n` the number of live rows that have it, `N` the number of live rows.
 //! Lengths are in terms (stop words do not count) and quantised as in Lucene and tantivy: exact up to 40, then in
 //! steps of 4 to 12 %; the average is that of the quantised lengths. Deleted rows count nowhere, so the scores
 //! are those of an index that never had them, however the rows are cut into segments.
 
-use std::collections::BTreeMap;
 use std::iter::Sum;
 
 use corpus::TermScore;
@@ -19,7 +20,7 @@ use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use tantivy::postings::BlockSegmentPostings;
 
-use crate::query::{Clause, Kind, Occur, PREFIX_TERMS_MAX};
+use crate::query::{Ask, Clause, Occur};
 use crate::{LexicalError, Postings, Query};
 
 /// The settings of BM25.
@@ -85,213 +86,218 @@ pub struct Part<'a> {
     pub deleted: &'a RoaringBitmap,
 }
 
-/// The weights of a query's terms. Terms that no live row has are left out.
-///
-/// A phrase scores as its terms do, in the rows that have it; a prefix as the terms that it stands for.
-#[derive(Debug, Clone)]
-pub struct Ranking {
-    clauses: Vec<Weighed>,
+/// BM25 over the segments that are searched together.
+#[derive(Debug)]
+pub struct Ranking<'a> {
+    parts: &'a [Part<'a>],
+    /// Live rows of all parts.
+    rows: u64,
     k1: f32,
     /// `k1 · (1 - b + b · length / average)` for each code of a length.
     norms: Vec<f32>,
 }
 
-/// A clause of the query.
-#[derive(Debug, Clone)]
+/// A clause of the query that live rows have.
 struct Weighed {
-    occur: Occur,
-    terms: Vec<Weighted>,
-    /// Where it is a phrase: its terms with their places.
-    phrase: Option<Vec<(u32, String)>>,
-}
-
-#[derive(Debug, Clone)]
-struct Weighted {
-    term: String,
-    repeats: u32,
+    rows: Rows,
     document_frequency: u64,
     idf: f32,
+    repeats: f32,
 }
 
-impl Ranking {
-    /// Weighs the terms over all parts; `totals` is the sum of the parts' own.
-    ///
-    /// # Errors
-    /// When postings cannot be read.
-    pub fn new(parts: &[Part<'_>], totals: Totals, query: &Query, bm25: Bm25) -> Result<Self, LexicalError> {
-        let weigh = |clause: &Clause| weigh(parts, totals, clause);
-        Ok(Self {
-            clauses: query.clauses.iter().map(weigh).collect::<Result<_, _>>()?,
+/// Rows with frequencies.
+enum Rows {
+    /// Of a single term they are read where they are needed.
+    Term(String),
+    /// For each part, in order.
+    Gathered(Vec<Vec<(u32, u32)>>),
+}
+
+impl<'a> Ranking<'a> {
+    /// Over all parts; `totals` is the sum of the parts' own.
+    pub fn new(parts: &'a [Part<'a>], totals: Totals, bm25: Bm25) -> Self {
+        Self {
+            parts,
+            rows: totals.rows,
             k1: bm25.k1,
             norms: norms(totals, bm25),
-        })
+        }
     }
 
-    /// Whether no live row can have a score.
-    pub fn is_empty(&self) -> bool {
-        let never = |clause: &Weighed| clause.terms.is_empty();
-        let positive = |clause: &&Weighed| clause.occur != Occur::MustNot;
-        let required = |clause: &&Weighed| clause.occur == Occur::Must;
-        self.clauses.iter().filter(positive).all(never) || self.clauses.iter().filter(required).any(never)
-    }
-
-    /// The score of every row, deleted ones included; 0 for the rows that have none of the terms, or not those that
-    /// the query requires.
+    /// The score of every row, part by part, deleted ones included; 0 for the rows that have none of the terms, or not
+    /// those that the query requires. Nothing at all when no row can have a score.
     ///
     /// # Errors
     /// When postings cannot be read.
-    pub fn scores(&self, postings: &Postings) -> Result<Vec<f32>, LexicalError> {
-        let mut scores = vec![0.0_f32; postings.rows() as usize];
-        for clause in &self.clauses {
-            if clause.occur == Occur::Should && clause.phrase.is_none() {
-                self.add_scores(clause, postings, &mut scores)?;
-            }
-        }
-        let mut kept = vec![true; scores.len()];
-        for clause in &self.clauses {
-            if clause.occur == Occur::Should && clause.phrase.is_none() {
-                continue;
-            }
-            let mut own = vec![0.0_f32; scores.len()];
-            self.add_scores(clause, postings, &mut own)?;
-            if let Some(phrase) = &clause.phrase {
-                let rows = postings.phrase_rows(phrase)?;
-                let outside = (0..).zip(&mut own).filter(|(row, _)| !rows.contains(*row));
-                outside.for_each(|(_, score)| *score = 0.0);
-            }
+    pub fn scores(&self, query: &Query) -> Result<Vec<Vec<f32>>, LexicalError> {
+        let blank = |part: &Part<'_>| vec![0.0_f32; part.postings.rows() as usize];
+        let mut scores: Vec<Vec<f32>> = Vec::new();
+        let mut out: Vec<RoaringBitmap> = Vec::new();
+        for clause in &query.clauses {
+            let Some(weighed) = self.weigh(clause)? else {
+                match clause.occur {
+                    Occur::Must => return Ok(Vec::new()),
+                    Occur::Should | Occur::MustNot => continue,
+                }
+            };
             if clause.occur != Occur::MustNot {
-                scores.iter_mut().zip(&own).for_each(|(score, own)| *score += own);
+                if scores.is_empty() {
+                    scores = self.parts.iter().map(blank).collect();
+                }
+                for (part, scores) in (0..).zip(&mut scores) {
+                    self.visit(&weighed, part, |row, frequency, norm| {
+                        scores[row as usize] += self.score(&weighed, frequency, norm);
+                    })?;
+                }
             }
             if clause.occur != Occur::Should {
-                let wanted = clause.occur == Occur::Must;
-                kept.iter_mut()
-                    .zip(&own)
-                    .for_each(|(kept, own)| *kept &= (*own > 0.0) == wanted);
+                out.resize_with(self.parts.len(), RoaringBitmap::new);
+                for (part, out) in (0..).zip(&mut out) {
+                    let mut has = RoaringBitmap::new();
+                    self.visit(&weighed, part, |row, _, _| _ = has.insert(row))?;
+                    if clause.occur == Occur::Must {
+                        let mut all = RoaringBitmap::new();
+                        all.insert_range(0..self.parts[part].postings.rows());
+                        has = all - has;
+                    }
+                    *out |= has;
+                }
             }
         }
-        for (score, kept) in scores.iter_mut().zip(kept) {
-            *score = if kept { *score } else { 0.0 };
+        for (scores, out) in scores.iter_mut().zip(out) {
+            out.into_iter().for_each(|row| scores[row as usize] = 0.0);
         }
         Ok(scores)
     }
 
-    fn add_scores(
-        &self,
-        clause: &Weighed,
-        postings: &Postings,
-        scores: &mut [f32],
-    ) -> Result<(), LexicalError> {
-        for term in &clause.terms {
-            let Some(blocks) = postings.blocks(&term.term)? else {
-                continue;
-            };
-            for_each(blocks, |row, frequency| {
-                let norm = self.norms[usize::from(postings.length_code(row))];
-                scores[row as usize] += self.score(term, frequency, norm);
-            });
-        }
-        Ok(())
-    }
-
-    fn score(&self, term: &Weighted, frequency: u32, norm: f32) -> f32 {
-        let frequency = frequency as f32;
-        term.repeats as f32 * term.idf * (self.k1 + 1.0) * frequency / (frequency + norm)
-    }
-
-    /// What each term adds to the score of a row that has one; the terms that it does not have are left out.
+    /// What each clause adds to the score of a row that fulfils the query's conditions; those that it does not have
+    /// are left out.
     ///
     /// # Errors
     /// When postings cannot be read.
-    pub fn explain(&self, postings: &Postings, row: u32) -> Result<Vec<TermScore>, LexicalError> {
+    pub fn explain(&self, query: &Query, part: usize, row: u32) -> Result<Vec<TermScore>, LexicalError> {
         let mut explained = Vec::new();
-        for clause in self
-            .clauses
-            .iter()
-            .filter(|clause| clause.occur != Occur::MustNot)
-        {
-            if let Some(phrase) = &clause.phrase
-                && !postings.phrase_rows(phrase)?.contains(row)
-            {
-                continue;
-            }
-            for term in &clause.terms {
-                explained.extend(self.explain_term(term, postings, row)?);
+        for clause in &query.clauses {
+            let weighed = match clause.occur {
+                Occur::MustNot => None,
+                Occur::Should | Occur::Must => self.weigh(clause)?,
+            };
+            let Some(weighed) = weighed else { continue };
+            let frequency = self.frequency(&weighed, part, row)?;
+            if frequency > 0 {
+                let norm = self.norms[usize::from(self.parts[part].postings.length_code(row))];
+                let asks: Vec<String> = clause.asks.iter().map(Ask::to_string).collect();
+                explained.push(TermScore {
+                    term: asks.join(" | "),
+                    frequency,
+                    document_frequency: weighed.document_frequency,
+                    idf: weighed.idf,
+                    score: self.score(&weighed, frequency, norm),
+                });
             }
         }
         Ok(explained)
     }
 
-    fn explain_term(
-        &self,
-        term: &Weighted,
-        postings: &Postings,
-        row: u32,
-    ) -> Result<Option<TermScore>, LexicalError> {
-        let Some(mut blocks) = postings.blocks(&term.term)? else {
-            return Ok(None);
+    fn score(&self, clause: &Weighed, frequency: u32, norm: f32) -> f32 {
+        let frequency = frequency as f32;
+        clause.repeats * clause.idf * (self.k1 + 1.0) * frequency / (frequency + norm)
+    }
+
+    /// None when no live row has it.
+    fn weigh(&self, clause: &Clause) -> Result<Option<Weighed>, LexicalError> {
+        let (rows, document_frequency) = match &clause.asks[..] {
+            [Ask::Term(term)] => {
+                let live = self.parts.iter().map(|part| live_frequency(part, term));
+                (Rows::Term(term.clone()), live.sum::<Result<_, _>>()?)
+            }
+            asks => {
+                let rows = self.parts.iter().map(|part| gather(part.postings, asks));
+                let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+                let live = |(part, rows): (&Part<'_>, &Vec<(u32, u32)>)| {
+                    let live = rows.iter().filter(|(row, _)| !part.deleted.contains(*row));
+                    live.count() as u64
+                };
+                let live = self.parts.iter().zip(&rows).map(live).sum();
+                (Rows::Gathered(rows), live)
+            }
         };
-        let place = blocks.seek(row);
-        if place >= blocks.block_len() || blocks.doc(place) != row {
-            return Ok(None);
-        }
-        let frequency = blocks.freq(place);
-        let norm = self.norms[usize::from(postings.length_code(row))];
-        Ok(Some(TermScore {
-            term: term.term.clone(),
-            frequency,
-            document_frequency: term.document_frequency,
-            idf: term.idf,
-            score: self.score(term, frequency, norm),
+        Ok((document_frequency > 0).then(|| Weighed {
+            rows,
+            document_frequency,
+            idf: idf(document_frequency, self.rows),
+            repeats: clause.repeats as f32,
         }))
+    }
+
+    /// Calls `visit` with row, frequency and norm, in the order of the rows.
+    fn visit(
+        &self,
+        clause: &Weighed,
+        part: usize,
+        mut visit: impl FnMut(u32, u32, f32),
+    ) -> Result<(), LexicalError> {
+        let postings = self.parts[part].postings;
+        let norm = |row| self.norms[usize::from(postings.length_code(row))];
+        match &clause.rows {
+            Rows::Term(term) => {
+                if let Some(blocks) = postings.blocks(term)? {
+                    for_each(blocks, |row, frequency| visit(row, frequency, norm(row)));
+                }
+            }
+            Rows::Gathered(rows) => rows[part]
+                .iter()
+                .for_each(|&(row, frequency)| visit(row, frequency, norm(row))),
+        }
+        Ok(())
+    }
+
+    /// How often a row has a clause.
+    fn frequency(&self, clause: &Weighed, part: usize, row: u32) -> Result<u32, LexicalError> {
+        match &clause.rows {
+            Rows::Gathered(rows) => {
+                let found = rows[part].binary_search_by_key(&row, |&(row, _)| row);
+                Ok(found.map_or(0, |at| rows[part][at].1))
+            }
+            Rows::Term(term) => {
+                let Some(mut blocks) = self.parts[part].postings.blocks(term)? else {
+                    return Ok(0);
+                };
+                let place = blocks.seek(row);
+                let found = place < blocks.block_len() && blocks.doc(place) == row;
+                Ok(if found { blocks.freq(place) } else { 0 })
+            }
+        }
     }
 }
 
-fn weigh(parts: &[Part<'_>], totals: Totals, clause: &Clause) -> Result<Weighed, LexicalError> {
-    let mut repeats: BTreeMap<String, u32> = BTreeMap::new();
-    let mut phrase = None;
-    match &clause.kind {
-        Kind::Term(term) => {
-            repeats.insert(term.clone(), clause.repeats);
-        }
-        Kind::Prefix(prefix) => {
-            for part in parts {
-                let terms = part.postings.terms_with_prefix(prefix)?;
-                repeats.extend(terms.into_iter().map(|term| (term, clause.repeats)));
+/// The rows that have one of several, each with the sum of the frequencies, in order.
+fn gather(postings: &Postings, asks: &[Ask]) -> Result<Vec<(u32, u32)>, LexicalError> {
+    let mut rows = Vec::new();
+    for ask in asks {
+        let terms = match ask {
+            Ask::Term(term) => vec![term.clone()],
+            Ask::Prefix(prefix) => postings.terms_with_prefix(prefix)?,
+            Ask::Phrase(phrase) => {
+                rows.extend(postings.phrase(phrase)?);
+                Vec::new()
+            }
+        };
+        for term in terms {
+            if let Some(blocks) = postings.blocks(&term)? {
+                for_each(blocks, |row, frequency| rows.push((row, frequency)));
             }
         }
-        Kind::Phrase(terms) => {
-            for (_, term) in terms {
-                *repeats.entry(term.clone()).or_insert(0) += clause.repeats;
-            }
-            phrase = Some(terms.clone());
-        }
     }
-    let mut terms = Vec::with_capacity(repeats.len());
-    for (term, repeats) in repeats {
-        let mut document_frequency = 0;
-        for part in parts {
-            document_frequency += live_frequency(part, &term)?;
+    rows.sort_unstable_by_key(|&(row, _)| row);
+    rows.dedup_by(|(row, frequency), (kept, sum)| {
+        let same = row == kept;
+        if same {
+            *sum += *frequency;
         }
-        if document_frequency > 0 {
-            let idf = idf(document_frequency, totals.rows);
-            terms.push(Weighted {
-                term,
-                repeats,
-                document_frequency,
-                idf,
-            });
-        }
-    }
-    if matches!(clause.kind, Kind::Prefix(_)) && clause.occur == Occur::Should {
-        // Stable: among terms of as many rows, the first in the order of the alphabet.
-        terms.sort_by_key(|term| std::cmp::Reverse(term.document_frequency));
-        terms.truncate(PREFIX_TERMS_MAX);
-    }
-    Ok(Weighed {
-        occur: clause.occur,
-        terms,
-        phrase,
-    })
+        same
+    });
+    Ok(rows)
 }
 
 fn idf(document_frequency: u64, rows: u64) -> f32 {
@@ -306,7 +312,8 @@ fn norms(totals: Totals, Bm25 { k1, b }: Bm25) -> Vec<f32> {
     (0..=u8::MAX).map(norm).collect()
 }
 
-fn live_frequency(part: &Part<'_>, term: &str) -> Result<u64, LexicalError> {
+/// How many live rows have a term.
+pub(crate) fn live_frequency(part: &Part<'_>, term: &str) -> Result<u64, LexicalError> {
     let Some(blocks) = part.postings.blocks(term)? else {
         return Ok(0);
     };

@@ -50,7 +50,7 @@ fn lexical(
     request: &SearchRequest,
     fused: &Fused,
 ) -> Result<LexicalExplanation, StoreError> {
-    let terms = store.explain_matching(&request.query, request.syntax, fused.passage)?;
+    let terms = store.explain_matching(&request.words(), fused.passage)?;
     Ok(LexicalExplanation {
         rank: fused.lexical.map(|place| place.rank),
         score: match fused.lexical {

@@ -27,7 +27,7 @@ pub use error::SearchError;
 pub use highlight::best_sentence;
 pub use request::{Fusion, Mode, RerankRequest, SearchRequest};
 pub use response::{
-    DenseExplanation, Explanation, FusionExplanation, FusionPart, Highlights, Hit, LexicalExplanation,
+    DenseExplanation, Explanation, Facet, FusionExplanation, FusionPart, Highlights, Hit, LexicalExplanation,
     OtherPassage, RerankExplanation, SearchResponse, Span, Stage, Timings,
 };
 pub use searcher::Searcher;

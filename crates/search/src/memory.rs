@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use corpus::{
-    Commit, Document, DocumentId, Filter, MatchingQuery, NearestQuery, Passage, PassageRef, PreparedDocument,
-    ReadStore, Scored, StoreError, StoreInfo, Syntax, TermScore, TitleUse, WriteStore,
+    Commit, Document, DocumentId, FacetCount, FacetCounter, Filter, MatchingQuery, NearestQuery, Passage,
+    PassageRef, PreparedDocument, QueryText, ReadStore, Scored, StoreError, StoreInfo, Syntax, TermScore,
+    TitleUse, WriteStore,
 };
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -147,13 +148,9 @@ impl ReadStore for MemoryStore {
     }
 
     fn matching(&self, query: &MatchingQuery<'_>) -> Result<Vec<Scored>, StoreError> {
-        if query.syntax != Syntax::Plain {
-            return Err(StoreError::Settings(
-                "the store in memory reads plain queries only".to_owned(),
-            ));
-        }
+        let text = plain(&query.words)?;
         let bm25 = |row: &Row| {
-            let terms = self.term_scores(query.text, row);
+            let terms = self.term_scores(text, row);
             (!terms.is_empty()).then(|| terms.iter().map(|term| term.score).sum())
         };
         Ok(self.best(query.k, query.filter, bm25))
@@ -176,18 +173,49 @@ impl ReadStore for MemoryStore {
 
     fn explain_matching(
         &self,
-        text: &str,
-        _: Syntax,
+        words: &QueryText<'_>,
         passage: PassageRef,
     ) -> Result<Vec<TermScore>, StoreError> {
-        Ok(self.term_scores(text, self.row(passage)?))
+        Ok(self.term_scores(plain(words)?, self.row(passage)?))
     }
 
-    fn highlight(&self, query: &str, _: Syntax, text: &str) -> Vec<Range<usize>> {
-        let terms: BTreeSet<String> = words(query).map(|(_, word)| word).collect();
-        let marked = words(text).filter(|(_, word)| terms.contains(word));
-        marked.map(|(span, _)| span).collect()
+    fn highlight(&self, query: &QueryText<'_>, texts: &[&str]) -> Result<Vec<Vec<Range<usize>>>, StoreError> {
+        let terms: BTreeSet<String> = words(plain(query)?).map(|(_, word)| word).collect();
+        let marked = |text: &&str| {
+            let words = words(text).filter(|(_, word)| terms.contains(word));
+            words.map(|(span, _)| span).collect()
+        };
+        Ok(texts.iter().map(marked).collect())
     }
+
+    fn facets(
+        &self,
+        fields: &[String],
+        words: Option<&QueryText<'_>>,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<Vec<FacetCount>>, StoreError> {
+        let text = words.map(plain).transpose()?;
+        let found = self.best(usize::MAX, filter, |row| {
+            let matches = text.is_none_or(|text| !self.term_scores(text, row).is_empty());
+            matches.then_some(0.0)
+        });
+        let mut documents = BTreeMap::new();
+        for one in found {
+            let passage = &self.row(one.passage)?.passage;
+            documents.insert(&passage.document, &passage.metadata);
+        }
+        let mut counter = FacetCounter::new(fields);
+        documents.into_values().for_each(|metadata| counter.add(metadata));
+        Ok(counter.finish())
+    }
+}
+
+fn plain<'a>(words: &QueryText<'a>) -> Result<&'a str, StoreError> {
+    if words.syntax == Syntax::Plain && !words.typos {
+        return Ok(words.text);
+    }
+    let message = "the store in memory reads plain queries only, and none with typos";
+    Err(StoreError::Settings(message.to_owned()))
 }
 
 impl WriteStore for MemoryStore {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use corpus::{Filter, NearestQuery, Syntax};
+use corpus::{Filter, NearestQuery, QueryText, Syntax};
 use serde::{Deserialize, Serialize};
 
 use crate::SearchError;
@@ -112,7 +112,7 @@ impl Default for RerankRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchRequest {
-    /// What is searched for: any text, without syntax.
+    /// What is searched for: any text; `syntax` says how it is read.
     pub query: String,
     /// Which lists are asked.
     #[serde(default)]
@@ -131,6 +131,14 @@ pub struct SearchRequest {
     /// nothing of signs and conditions.
     #[serde(default)]
     pub syntax: Syntax,
+    /// Whether a word that no passage has stands for the words nearest to it: one edit away from four characters on,
+    /// two from eight.
+    #[serde(default)]
+    pub typos: bool,
+    /// Metadata fields whose values are counted over the documents that fulfil the filter; in the mode lexical over
+    /// those of them that match the query.
+    #[serde(default)]
+    pub facets: Vec<String>,
     /// How the lists of a hybrid search become one.
     #[serde(default)]
     pub fusion: Fusion,
@@ -176,6 +184,10 @@ impl SearchRequest {
     pub const RRF_K_MAX: u32 = 10_000;
     /// Greatest weight of a list.
     pub const WEIGHT_MAX: f32 = 1000.0;
+    /// Most fields whose values are counted.
+    pub const FACETS_MAX: usize = 16;
+    /// Most values of a field that are listed.
+    pub const FACET_VALUES_MAX: usize = 100;
     /// Longest budget of a reranking, in milliseconds.
     pub const BUDGET_MS_MAX: u64 = 60_000;
 
@@ -188,6 +200,8 @@ impl SearchRequest {
             offset: 0,
             filter: None,
             syntax: Syntax::default(),
+            typos: false,
+            facets: Vec::new(),
             fusion: Fusion::default(),
             depth: Self::default_depth(),
             rerank: None,
@@ -196,6 +210,15 @@ impl SearchRequest {
             explain: false,
             recall: Self::default_recall(),
             exact: false,
+        }
+    }
+
+    /// The words of the query.
+    pub(crate) fn words(&self) -> QueryText<'_> {
+        QueryText {
+            text: &self.query,
+            syntax: self.syntax,
+            typos: self.typos,
         }
     }
 
@@ -226,6 +249,17 @@ impl SearchRequest {
         }
         if self.syntax == Syntax::Query && (self.mode != Mode::Lexical || self.rerank.is_some()) {
             return refuse("syntax", "query", "plain, or the mode lexical without reranking");
+        }
+        if self.typos && !self.mode.is_lexical() {
+            return refuse("typos", "true", "false, or a mode that looks words up");
+        }
+        within("facets", self.facets.len(), 0, Self::FACETS_MAX)?;
+        if let Some(field) = (1..self.facets.len()).find(|&i| self.facets[..i].contains(&self.facets[i])) {
+            return refuse(
+                "facets",
+                format!("{:?} twice", self.facets[field]),
+                "each field once",
+            );
         }
         within("limit", self.limit, 1, Self::LIMIT_MAX)?;
         within("offset", self.offset, 0, Self::OFFSET_MAX)?;
@@ -333,6 +367,16 @@ mod tests {
             (r#"{"query": "a", "limit": 0}"#, "limit", "0"),
             (r#"{"query": "a", "limit": 1001}"#, "limit", "1001"),
             (r#"{"query": "a", "offset": 2001}"#, "offset", "2001"),
+            (
+                r#"{"query": "a", "mode": "dense", "typos": true}"#,
+                "typos",
+                "true",
+            ),
+            (
+                r#"{"query": "a", "facets": ["b", "c", "b"]}"#,
+                "facets",
+                "\"b\" twice",
+            ),
             (r#"{"query": "a", "depth": 0}"#, "depth", "0"),
             (r#"{"query": "a", "rerank": {"top": 101}}"#, "rerank.top", "101"),
             (

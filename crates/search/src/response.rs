@@ -1,6 +1,8 @@
 //! What a search answers.
 
-use corpus::{DocumentId, Metadata, TermScore};
+use std::collections::BTreeMap;
+
+use corpus::{DocumentId, FacetCount, Metadata, TermScore};
 use serde::Serialize;
 
 use crate::{Fusion, Mode};
@@ -44,10 +46,22 @@ pub struct SearchResponse {
     /// Hits over all pages: candidates of the lists, after grouping. It is bounded by `depth`, so it does not
     /// count what matches in the whole store.
     pub total_candidates: usize,
+    /// The values of the fields that were asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, Facet>,
     /// Milliseconds of each stage.
     pub timings_ms: Timings,
     /// The commit of the store that was read.
     pub generation: u64,
+}
+
+/// The values of a metadata field.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Facet {
+    /// Those of the most documents, most first, up to [`crate::SearchRequest::FACET_VALUES_MAX`].
+    pub values: Vec<FacetCount>,
+    /// How many further values there are.
+    pub more: usize,
 }
 
 /// Milliseconds of each stage; 0 for one that was not needed.
@@ -65,6 +79,8 @@ pub struct Timings {
     pub fuse: f64,
     /// The cross-encoder.
     pub rerank: f64,
+    /// Counting values of metadata.
+    pub facets: f64,
     /// Marking terms and sentences of the page.
     pub highlight: f64,
     /// Explaining the page.

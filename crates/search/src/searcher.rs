@@ -1,6 +1,9 @@
 //! The one place that calls the store, the models and the clock, in the order of the pipeline.
 
-use corpus::{MatchingQuery, NearestQuery, Passage, ReadStore, Scored, StoreError};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use corpus::{FacetCount, MatchingQuery, NearestQuery, Passage, ReadStore, Scored, StoreError};
 use infer::{Embed, Rerank, Role};
 
 use crate::clock::{Clock, Stopwatch};
@@ -10,7 +13,7 @@ use crate::group::group;
 use crate::highlight::best_sentence;
 use crate::rerank::{self, Reranked};
 use crate::{
-    Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest, SearchError, SearchRequest,
+    Facet, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest, SearchError, SearchRequest,
     SearchResponse, Span, Stage, Timings,
 };
 
@@ -139,11 +142,7 @@ impl Searcher<'_> {
         };
         timings.rerank = watch.lap_ms();
         let (groups, total_candidates) = page(request, &candidates);
-        let mut hits: Vec<Hit> = groups
-            .iter()
-            .enumerate()
-            .filter_map(|(i, group)| self.hit(request, request.offset + i + 1, group))
-            .collect();
+        let mut hits = self.hits(request, &groups)?;
         timings.highlight = watch.lap_ms();
         if request.explain {
             let best: Vec<&Candidate> = groups.iter().filter_map(|group| group.first().copied()).collect();
@@ -153,12 +152,15 @@ impl Searcher<'_> {
             }
         }
         timings.explain = watch.lap_ms();
+        let facets = self.facets(request)?;
+        timings.facets = watch.lap_ms();
         timings.total = timings.embed + watch.total_ms();
         Ok(SearchResponse {
             hits,
             stage: request.rerank.map_or(request.mode.into(), |_| Stage::Reranked),
             degraded,
             total_candidates,
+            facets,
             timings_ms: timings,
             generation: self.store.info().generation,
         })
@@ -169,8 +171,7 @@ impl Searcher<'_> {
             return Ok(Vec::new());
         }
         Ok(self.store.matching(&MatchingQuery {
-            text: &request.query,
-            syntax: request.syntax,
+            words: request.words(),
             k: request.depth,
             filter: request.filter.as_ref(),
         })?)
@@ -223,15 +224,51 @@ impl Searcher<'_> {
         Ok(degraded)
     }
 
-    /// None for an empty group.
-    fn hit(&self, request: &SearchRequest, rank: usize, group: &[&Candidate]) -> Option<Hit> {
+    /// The values that documents have in the fields that were asked for.
+    fn facets(&self, request: &SearchRequest) -> Result<BTreeMap<String, Facet>, SearchError> {
+        if request.facets.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let words = request.words();
+        let words = (!request.mode.is_dense()).then_some(&words);
+        let counts = self
+            .store
+            .facets(&request.facets, words, request.filter.as_ref())?;
+        let facet = |(field, mut values): (&String, Vec<FacetCount>)| {
+            let more = values.len().saturating_sub(SearchRequest::FACET_VALUES_MAX);
+            values.truncate(SearchRequest::FACET_VALUES_MAX);
+            (field.clone(), Facet { values, more })
+        };
+        Ok(request.facets.iter().zip(counts).map(facet).collect())
+    }
+
+    fn hits(&self, request: &SearchRequest, groups: &[Vec<&Candidate>]) -> Result<Vec<Hit>, SearchError> {
+        let best = groups.iter().filter_map(|group| group.first());
+        let texts: Vec<&str> = best
+            .flat_map(|best| [best.passage.title.as_str(), best.passage.text.as_str()])
+            .collect();
+        let marks = match request.highlight {
+            true => self.store.highlight(&request.words(), &texts)?,
+            false => vec![Vec::new(); texts.len()],
+        };
+        let mut marks = marks.into_iter();
+        let hits = groups.iter().enumerate().filter_map(|(i, group)| {
+            let marks = [marks.next()?, marks.next()?];
+            self.hit(request, request.offset + i + 1, group, marks)
+        });
+        Ok(hits.collect())
+    }
+
+    /// None for an empty group. The marks are those of title and text.
+    fn hit(
+        &self,
+        request: &SearchRequest,
+        rank: usize,
+        group: &[&Candidate],
+        [in_title, in_text]: [Vec<Range<usize>>; 2],
+    ) -> Option<Hit> {
         let (best, others) = group.split_first()?;
         let passage = best.passage.clone();
-        let marks = |text: &str| match request.highlight {
-            true => self.store.highlight(&request.query, request.syntax, text),
-            false => Vec::new(),
-        };
-        let (in_title, in_text) = (marks(&passage.title), marks(&passage.text));
         Some(Hit {
             rank,
             score: best.score(),
@@ -272,7 +309,7 @@ impl Candidate {
     }
 }
 
-fn span(range: std::ops::Range<usize>) -> Span {
+fn span(range: Range<usize>) -> Span {
     [range.start, range.end]
 }
 

@@ -255,6 +255,8 @@ fn open_store(setting: &Setting<'_>, settings: &Settings) -> Result<Store> {
         model: setting.models.embedder_name.clone(),
         titles: settings.titles,
         language: settings.language.clone(),
+        fold_accents: index::Analyzer::folds_accents(&settings.language),
+        title_weight: 1,
         bm25: settings.bm25,
         chunk_tokens: settings.chunk_tokens,
         chunk_overlap: settings.chunk_overlap,

@@ -46,6 +46,8 @@ pub(crate) fn settings() -> Settings {
         model: "bundled".to_owned(),
         titles: TitleUse::Join,
         language: "english".to_owned(),
+        fold_accents: true,
+        title_weight: 1,
         bm25: index::Bm25::default(),
         chunk_tokens: 64,
         chunk_overlap: 8,

@@ -1,9 +1,10 @@
 //! Writing a segment, document by document.
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 use std::path::{Path, PathBuf};
 
-use corpus::{DocumentId, PreparedDocument, StoreError};
+use corpus::{DocumentId, PreparedDocument, StoreError, TitleUse};
 use lexical::{Analyzer, PostingsWriter};
 use roaring::RoaringBitmap;
 use vectors::{Codes, Graph, GraphSettings, Vectors, VectorsWriter};
@@ -62,9 +63,13 @@ impl SegmentWriter {
             let vector = self.vectors.push(&passage.vector);
             vector.map_err(|e| error::vector(e, Some(&document.id), &self.folder))?;
             let text = &document.text[passage.span.clone()];
-            let text = self.settings.titles.searchable(&document.title, text);
-            self.postings.push(&text).map_err(error::lexical)?;
-            self.text_bytes += text.len() as u64;
+            let titles = match self.settings.titles {
+                TitleUse::Join => self.settings.title_weight as usize,
+                TitleUse::Ignore => 0,
+            };
+            let texts = iter::repeat_n(document.title.as_str(), titles).chain([text]);
+            self.postings.push(texts).map_err(error::lexical)?;
+            self.text_bytes += (titles * document.title.len() + text.len()) as u64;
         }
         self.text_bytes += document.text.len() as u64;
         let replaced = self.delete(&document.id);

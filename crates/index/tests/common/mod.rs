@@ -16,6 +16,8 @@ pub(crate) fn settings() -> Settings {
         model: "bundled".into(),
         titles: TitleUse::Join,
         language: "english".into(),
+        fold_accents: true,
+        title_weight: 1,
         bm25: index::Bm25::default(),
         chunk_tokens: 256,
         chunk_overlap: 32,
@@ -92,7 +94,7 @@ impl Model {
 
     /// BM25 by its formula, over all passages.
     pub(crate) fn matching(&self, query: &str, filter: Option<&Filter>) -> Ranked {
-        let analyzer = lexical::Analyzer::new("english").unwrap();
+        let analyzer = lexical::Analyzer::new("english", true).unwrap();
         let terms = |text: &str| {
             analyzer
                 .tokens(text)
