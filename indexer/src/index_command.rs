@@ -168,7 +168,7 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
 
 /// Merges full segments until there are few. Where it is interrupted, or another process does the same, the index is
 /// good as it is.
-fn merge(index: &Index, interrupt: &Interrupt) -> anyhow::Result<()> {
+pub(crate) fn merge(index: &Index, interrupt: &Interrupt) -> anyhow::Result<()> {
     let settings = MergeSettings {
         threads: launch::threads(),
         ..MergeSettings::default()

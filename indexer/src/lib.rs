@@ -19,6 +19,7 @@ mod render;
 mod search_command;
 mod seen;
 mod summary;
+mod swap_command;
 mod whole_command;
 
 pub use check::{InspectArgs, VerifyArgs, inspect, verify};
@@ -32,6 +33,7 @@ pub use rejects::Rejects;
 pub use render::{RenderSettings, render};
 pub use search_command::{SearchArgs, search};
 pub use summary::Summary;
+pub use swap_command::{SwapModelArgs, swap_model};
 pub use whole_command::{ExportArgs, RestoreArgs, SnapshotArgs, export, restore, snapshot};
 
 /// Default number of passages after which an indexing run commits.

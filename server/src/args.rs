@@ -11,7 +11,8 @@ use index::{Index, Settings};
 use infer::{Embed, Embedder, ModelSettings, Precision, Reranker};
 use search::ingest::IngestSettings;
 
-use crate::{App, Limits, NamedReranker, Parts, Stop, serve};
+use crate::serve::serve_following;
+use crate::{App, Limits, NamedReranker, Parts, Stop};
 
 /// Options of `cloze serve`.
 #[derive(Debug, Clone, clap::Args)]
@@ -77,7 +78,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "http://{}", listener.local_addr()?)?;
     out.flush()?;
-    serve(app, listener, &Stop::default()).context("serving failed")
+    serve_following(app, listener, &Stop::default(), &|| open(args)).context("serving failed")
 }
 
 fn open(args: &ServeArgs) -> anyhow::Result<App> {

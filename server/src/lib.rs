@@ -8,6 +8,7 @@
 mod app;
 mod args;
 mod body;
+mod current;
 mod gate;
 mod limits;
 mod merger;

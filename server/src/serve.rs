@@ -3,10 +3,11 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -14,8 +15,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
+use crate::current::{Current, Reopen};
 use crate::limits::Limits;
-use crate::routes;
 
 /// Pause after a connection could not be accepted, for instance because no file handle was left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -37,20 +38,39 @@ impl Stop {
 /// # Errors
 /// When the event loop cannot be started, when the listener is unusable, or when accepted work was left unfinished.
 pub fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
-    let app = Arc::new(app);
-    let limits = app.limits.clone();
+    serve_current(&Arc::new(Current::new(app)), listener, stop)
+}
+
+/// As [`serve`]; when the index is replaced by one of another model, `reopen` says what answers from then on.
+pub(crate) fn serve_following(
+    app: App,
+    listener: TcpListener,
+    stop: &Stop,
+    reopen: &Reopen<'_>,
+) -> io::Result<()> {
+    let current = Arc::new(Current::new(app));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| current.follow(reopen, &ended));
+        let served = serve_current(&current, listener, stop);
+        ended.store(true, Ordering::Relaxed);
+        served
+    })
+}
+
+fn serve_current(current: &Arc<Current>, listener: TcpListener, stop: &Stop) -> io::Result<()> {
+    let limits = current.app().limits.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(limits.reads_max + limits.writes_max + limits.bulks_max + 4)
         .build()?;
-    let router = routes::router(Arc::clone(&app));
     let finished = runtime.block_on(async {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let connections = accept_until(listener, &router, &limits, stop).await?;
+        let connections = accept_until(listener, current, &limits, stop).await?;
         Ok::<_, io::Error>(finish(connections, limits.shutdown_timeout).await)
     })?;
-    let committed = app.close(limits.shutdown_timeout);
+    let committed = current.app().close(limits.shutdown_timeout);
     runtime.shutdown_timeout(Duration::from_secs(1));
     match finished && committed {
         true => Ok(()),
@@ -63,7 +83,7 @@ pub fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
 
 async fn accept_until(
     listener: tokio::net::TcpListener,
-    router: &Router,
+    current: &Arc<Current>,
     limits: &Limits,
     stop: &Stop,
 ) -> io::Result<GracefulShutdown> {
@@ -77,7 +97,7 @@ async fn accept_until(
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => attend(stream, place, router.clone(), limits, &connections),
+            Ok((stream, place)) => attend(stream, place, Arc::clone(current), limits, &connections),
             Err(error) => {
                 tracing::warn!("a connection could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -104,14 +124,15 @@ async fn accept(
 fn attend(
     stream: TcpStream,
     place: OwnedSemaphorePermit,
-    router: Router,
+    current: Arc<Current>,
     limits: &Limits,
     connections: &GracefulShutdown,
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout);
-    let service = TowerToHyperService::new(router);
+    // A connection may outlive what answered its first request.
+    let service = service_fn(move |request| TowerToHyperService::new(current.router()).call(request));
     let connection = connections.watch(http.serve_connection(TokioIo::new(stream), service));
     tokio::spawn(async move {
         let _place = place;

@@ -7,11 +7,17 @@ use index::{Index, MergeSettings, WriterSettings};
 
 /// An index as the server sees it.
 pub trait Store: Send + Sync {
-    /// The newest commit, also when another process made it.
+    /// The newest commit, also when another process made it. When an index of another model was put in the place of
+    /// this one, it stays the last of this one.
     ///
     /// # Errors
     /// When the index cannot be read.
     fn snapshot(&self) -> Result<Arc<dyn ReadStore>, StoreError>;
+
+    /// Whether an index of another model was put in the place of this one.
+    fn is_replaced(&self) -> bool {
+        false
+    }
 
     /// The right to write, until the writer is dropped.
     ///
@@ -28,7 +34,14 @@ pub trait Store: Send + Sync {
 
 impl Store for Index {
     fn snapshot(&self) -> Result<Arc<dyn ReadStore>, StoreError> {
-        Ok(Index::snapshot(self)?)
+        match Index::snapshot(self) {
+            Err(StoreError::OtherModel { .. }) => Ok(self.held()),
+            newest => Ok(newest?),
+        }
+    }
+
+    fn is_replaced(&self) -> bool {
+        matches!(Index::snapshot(self), Err(StoreError::OtherModel { .. }))
     }
 
     fn writer(&self) -> Result<Box<dyn WriteStore>, StoreError> {

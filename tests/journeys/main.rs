@@ -9,4 +9,5 @@ mod formats;
 mod indexing;
 mod packing;
 mod searching;
+mod swapping;
 mod training;

@@ -95,7 +95,15 @@ fn wrong_options_are_named_with_what_is_accepted() {
 fn every_command_helps() {
     let journey = Journey::new();
     for command in [
-        "index", "search", "serve", "inspect", "verify", "demo", "train", "eval",
+        "index",
+        "search",
+        "serve",
+        "inspect",
+        "verify",
+        "swap-model",
+        "demo",
+        "train",
+        "eval",
     ] {
         let said = journey.cloze(&[command, "--help"]).well();
         assert!(said.out.contains("Usage: cloze"), "{said:?}");

@@ -109,6 +109,12 @@ impl Index {
         Ok(Arc::clone(&newest))
     }
 
+    /// The commit that [`Index::snapshot`] gave last: what stays to read from when an index of another model was put
+    /// in the place of this one.
+    pub fn held(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.newest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Starts writing.
     ///
     /// # Errors

@@ -46,5 +46,5 @@ pub use repair::{Repaired, Salvage, repair};
 pub use settings::{Settings, WriterSettings};
 pub use snapshot::Snapshot;
 pub use verify::{Problem, ProblemKind, Verification, verify};
-pub use whole::{Copied, copy, replace};
+pub use whole::{Copied, copy, replace, replace_generation};
 pub use writer::Writer;

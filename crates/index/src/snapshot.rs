@@ -162,6 +162,11 @@ impl Snapshot {
         &self.settings
     }
 
+    /// The synonyms of queries, as they were given to [`crate::Writer::set_synonyms`].
+    pub fn synonyms(&self) -> &str {
+        &self.synonyms.0
+    }
+
     /// [`crate::content_hash`] of the document of that id, if there is one.
     ///
     /// # Errors

@@ -129,8 +129,25 @@ fn link(from: &Path, to: &Path, entry: &SegmentEntry, copied: &mut Copied) -> Re
 /// As for [`copy`]; [`StoreError::Locked`] while someone writes to either.
 pub fn replace(index: &Path, from: &Path) -> Result<Copied, StoreError> {
     let _locks = (lock(index)?, lock(from)?);
-    let (before, source) = (Manifest::read(index)?, Manifest::read(from)?);
-    Manifest::clean(index, &[&before])?;
+    replace_locked(index, from, &Manifest::read(index)?)
+}
+
+/// [`replace`], if `generation` is still the newest commit of `index`; none when it is not.
+///
+/// # Errors
+/// As for [`replace`].
+pub fn replace_generation(index: &Path, from: &Path, generation: u64) -> Result<Option<Copied>, StoreError> {
+    let _locks = (lock(index)?, lock(from)?);
+    let before = Manifest::read(index)?;
+    match before.generation == generation {
+        true => replace_locked(index, from, &before).map(Some),
+        false => Ok(None),
+    }
+}
+
+fn replace_locked(index: &Path, from: &Path, before: &Manifest) -> Result<Copied, StoreError> {
+    let source = Manifest::read(from)?;
+    Manifest::clean(index, &[before])?;
     let mut next = Manifest {
         generation: before.generation + 1,
         next_segment: before.next_segment,
@@ -154,7 +171,7 @@ pub fn replace(index: &Path, from: &Path) -> Result<Copied, StoreError> {
     }
     let next = next.replace(index)?;
     // What cannot be removed now is removed by the next commit.
-    let _ = Manifest::clean(index, &[&before, &next]);
+    let _ = Manifest::clean(index, &[before, &next]);
     Ok(copied)
 }
 

@@ -119,8 +119,8 @@ impl Writer {
             left_out: manifest
                 .segments
                 .iter()
+                .filter(|&entry| leave_out(entry))
                 .cloned()
-                .filter(|entry| leave_out(entry))
                 .collect(),
             manifest,
             next_segment: 0,

@@ -167,10 +167,12 @@ impl Asked {
         let same = ["w1", "w2"].map(String::from);
         match &self.what {
             What::Word(word) if same.contains(word) => {
-                same.iter().map(|word| phrase(&[word.clone()])).sum::<usize>()
+                same.iter()
+                    .map(|word| phrase(std::slice::from_ref(word)))
+                    .sum::<usize>()
                     + phrase(&["w3", "w4"].map(String::from))
             }
-            What::Word(word) => phrase(&[word.clone()]),
+            What::Word(word) => phrase(std::slice::from_ref(word)),
             What::Prefix(prefix) => words.iter().filter(|word| word.starts_with(prefix)).count(),
             What::Phrase(words) => phrase(words),
         }

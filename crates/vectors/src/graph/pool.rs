@@ -104,7 +104,7 @@ mod tests {
                 all.push(neighbour);
                 all.sort_unstable();
                 all.truncate(capacity);
-                if row as usize % follow_every == 0 {
+                if (row as usize).is_multiple_of(follow_every) {
                     let open = all.iter().find(|near| !followed.contains(&near.row)).map(|near| near.row);
                     prop_assert_eq!(pool.follow(), open);
                     followed.extend(open);

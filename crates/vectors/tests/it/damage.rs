@@ -79,11 +79,7 @@ fn damage_far_from_a_search() {
     let vectors = Vectors::open(&path).unwrap();
     let exact = Exact::new(&vectors);
     let near = |rows: std::ops::Range<u32>| {
-        exact.nearest(
-            &vectors.row(0).to_vec(),
-            3,
-            Some(&rows.collect::<roaring::RoaringBitmap>()),
-        )
+        exact.nearest(vectors.row(0), 3, Some(&rows.collect::<roaring::RoaringBitmap>()))
     };
     assert_eq!(near(0..10).unwrap()[0].row, 0);
     let error = near(1_000..1_001).unwrap_err();

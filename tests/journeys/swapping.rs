@@ -1,0 +1,192 @@
+//! An index that goes over to another model, and back, while it is served.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Journey, lines};
+
+/// The bundled encoder without its last layer: another model, with vectors of another length.
+fn shorter_model(journey: &Journey, name: &str) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundled/models/encoder");
+    copy(journey, &from, name);
+    let modules = std::fs::read(from.join("modules.json")).unwrap();
+    let mut modules: Value = serde_json::from_slice(&modules).unwrap();
+    let kept = |module: &Value| !module["type"].as_str().unwrap().ends_with("Dense");
+    modules.as_array_mut().unwrap().retain(kept);
+    journey.put(&format!("{name}/modules.json"), modules.to_string());
+}
+
+fn copy(journey: &Journey, from: &Path, to: &str) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = format!("{to}/{}", entry.file_name().to_str().unwrap());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(journey, &entry.path(), &to),
+            false => _ = journey.put(&to, std::fs::read(entry.path()).unwrap()),
+        }
+    }
+}
+
+/// Gives every weight the same value, so that all texts get the same vector.
+fn spoil(journey: &Journey, model: &str) {
+    let path = journey.path(&format!("{model}/model.safetensors"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].fill(0x30);
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A server on a free port.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(journey: &Journey) -> Self {
+        let mut process = journey
+            .command(&["serve", "--index", "index", "--port", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out = process.stdout.as_mut().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("http://").unwrap().to_owned();
+        Self { process, address }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
+    fn best(&self, query: &str) -> Value {
+        let body = json!({"query": query, "mode": "dense"}).to_string();
+        self.ask("POST", "/v1/search", &body)["hits"][0]["document"].clone()
+    }
+
+    /// Asks until the server is of a model. Every search on the way has its answer.
+    fn comes_to(&self, model: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.ask("GET", "/readyz", "")["model"] != model {
+            assert_eq!(self.best("quarry of stone"), "3");
+            assert!(Instant::now() < deadline, "the server does not follow");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn an_index_goes_over_to_another_model_and_back() {
+    let journey = Journey::new();
+    let texts = [
+        "a bridge of granite",
+        "the tower of clay",
+        "wool and linen",
+        "a quarry of stone",
+        "ships in the harbour",
+        "the baker of bread",
+        "rain over the hills",
+        "a song for the queen",
+        "the doctor of the village",
+        "gold in the river",
+        "horses on the meadow",
+        "the painter and the wall",
+        "snow in the mountains",
+        "a letter from the sea",
+        "the clock of the church",
+        "apples and pears",
+        "the war of the roses",
+        "a school for children",
+        "the king and his castle",
+        "wine of the valley",
+        "the road to the city",
+        "fishing at night",
+        "the printer of books",
+        "an engine of steam",
+        "the forest of oaks",
+    ];
+    journey.put("in.jsonl", lines(&texts));
+    journey.cloze(&["index", "in.jsonl"]).well();
+    shorter_model(&journey, "shorter");
+    shorter_model(&journey, "spoilt");
+    spoil(&journey, "spoilt");
+    let server = Server::start(&journey);
+    let model = || journey.cloze(&["inspect", "--json"]).well().json()["settings"]["model"].clone();
+
+    let said = journey.cloze(&["swap-model", "--model", "spoilt"]);
+    assert!(
+        said.code == 1 && said.err.contains("the index is as it was"),
+        "{said:?}"
+    );
+    assert_eq!(model(), "bundled");
+    let said = journey.cloze(&["swap-model", "--model", "shorter"]);
+    assert!(
+        said.code == 1 && said.err.contains("remove it to begin anew"),
+        "{said:?}"
+    );
+    std::fs::remove_dir_all(journey.path("index.next")).unwrap();
+
+    journey.put("wrong.jsonl", "{\"query\": \"stone\", \"relevant\": [\"300\"]}\n");
+    let said = journey.cloze(&["swap-model", "--model", "shorter", "--judgements", "wrong.jsonl"]);
+    assert!(said.code == 1 && said.err.contains("no document 300"), "{said:?}");
+    journey.put(
+        "asked.jsonl",
+        "{\"query\": \"where stone is broken\", \"relevant\": [\"3\"]}\n",
+    );
+    let said = journey
+        .cloze(&[
+            "swap-model",
+            "--model",
+            "shorter",
+            "--judgements",
+            "asked.jsonl",
+            "--json",
+        ])
+        .well();
+    assert_eq!(said.json()["quality"]["after"], 1.0, "{said:?}");
+    assert!(model().as_str().unwrap().ends_with("shorter"));
+    journey.cloze(&["verify"]).well();
+    server.comes_to("shorter");
+    assert_eq!(server.best("quarry of stone"), "3");
+
+    // What is written by the new model is not lost when the old one comes back.
+    journey.put(
+        "more.jsonl",
+        "{\"id\": \"late\", \"text\": \"a lighthouse on the cape\"}\n",
+    );
+    journey.cloze(&["index", "more.jsonl"]).well();
+    journey.cloze(&["index", "--delete", "0"]).well();
+    journey.cloze(&["swap-model", "--roll-back"]).well();
+    assert_eq!(model(), "bundled");
+    server.comes_to("bundled");
+    assert_eq!(server.best("lighthouse on the cape"), "late");
+    assert_eq!(journey.documents(), texts.len() as u64);
+    journey.cloze(&["verify"]).well();
+    let said = journey.cloze(&["swap-model", "--roll-back"]);
+    assert!(said.code == 1 && said.err.contains("holds no index"), "{said:?}");
+}
