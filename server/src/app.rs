@@ -14,6 +14,7 @@ use crate::merger::Merger;
 use crate::metrics::Metrics;
 use crate::patient::{PORTION, Patient};
 use crate::problem::{Kind, Problem};
+use crate::recall::RecallSampler;
 use crate::store::Store;
 use crate::writer::{Change, Writer, Written};
 
@@ -72,6 +73,7 @@ pub struct App {
     pub(crate) ingest: IngestSettings,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    pub(crate) recall: RecallSampler,
     pub(crate) reads: Gate,
     pub(crate) writes: Gate,
     pub(crate) bulks: Gate,
@@ -111,6 +113,7 @@ impl App {
             writes: Gate::new("write", limits.writes_max, limits.writes_waiting_max),
             bulks: Gate::new("bulk", limits.bulks_max, limits.bulks_waiting_max),
             metrics: Metrics::new(),
+            recall: RecallSampler::new(),
             clock: MonotonicClock::start(),
             store,
             embed: Scheduler::start(Arc::clone(&embed), queue_settings(&*embed))?,

@@ -15,6 +15,7 @@ mod merger;
 mod metrics;
 mod patient;
 pub mod problem;
+mod recall;
 mod routes;
 mod serve;
 mod store;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use corpus::StoreInfo;
@@ -60,6 +61,8 @@ pub(crate) struct Metrics {
     documents: Gauge,
     passages: Gauge,
     generation: Gauge,
+    recall: Gauge<f64, AtomicU64>,
+    recall_samples: Counter,
 }
 
 impl Metrics {
@@ -73,6 +76,8 @@ impl Metrics {
             documents: Gauge::default(),
             passages: Gauge::default(),
             generation: Gauge::default(),
+            recall: Gauge::default(),
+            recall_samples: Counter::default(),
         };
         metrics.register();
         metrics
@@ -104,6 +109,10 @@ impl Metrics {
         registry.register("index_documents", "Live documents", self.documents.clone());
         registry.register("index_passages", "Live passages", self.passages.clone());
         registry.register("index_generation", "The newest commit", self.generation.clone());
+        let help = "Share of the ten nearest passages that dense searches find; mean of the latest samples";
+        registry.register("dense_recall_at_10", help, self.recall.clone());
+        let help = "Searches that were answered again exactly to measure their recall";
+        registry.register("dense_recall_samples", help, self.recall_samples.clone());
     }
 
     /// Counts one answered request.
@@ -131,6 +140,7 @@ impl Metrics {
             ("rerank", timings.rerank),
             ("highlight", timings.highlight),
             ("explain", timings.explain),
+            ("facets", timings.facets),
             ("total", timings.total),
         ];
         for (stage, milliseconds) in stages.into_iter().filter(|(_, milliseconds)| *milliseconds > 0.0) {
@@ -138,6 +148,12 @@ impl Metrics {
                 .get_or_create(&StageLabel { stage })
                 .observe(milliseconds / 1e3);
         }
+    }
+
+    /// Notes the recall of the latest sampled searches.
+    pub(crate) fn recall(&self, recall: f64) {
+        self.recall.set(recall);
+        self.recall_samples.inc();
     }
 
     /// Notes how many requests wait in a queue.

@@ -59,6 +59,7 @@ fn write_deletes(closed: &mut Closed, folder: &std::path::Path, generation: u64)
         .deleted
         .serialize_into(&mut bytes)
         .map_err(|e| StoreError::io(&path, e))?;
+    bytes.extend_from_slice(&disk::end());
     disk::write(path.clone(), &bytes)?;
     disk::sync_folder(folder)?;
     closed.entry.deletes = Some(Deletes {

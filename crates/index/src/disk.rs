@@ -8,6 +8,8 @@ use corpus::StoreError;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::error::damaged;
+
 use crate::{error, whole};
 
 /// Size and checksum of a file.
@@ -21,6 +23,39 @@ pub(crate) struct FileSum {
     /// Of a file with checksums of its own: the one of them that stands for all, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seal: Option<String>,
+}
+
+/// The version of the files of segments that have no format of their own, and the newest that is read.
+const FILE_FORMAT: u32 = 1;
+const MARK: [u8; 4] = *b"CLZF";
+
+/// What stands at the end of such a file: a mark, and the version as u32, little-endian.
+pub(crate) fn end() -> [u8; 8] {
+    let mut end = [0; 8];
+    end[..4].copy_from_slice(&MARK);
+    end[4..].copy_from_slice(&FILE_FORMAT.to_le_bytes());
+    end
+}
+
+/// The content of such a file, without its end.
+pub(crate) fn content<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    let refuse = || {
+        let at = bytes.len().saturating_sub(8);
+        damaged(
+            path,
+            format!("byte {at}: no mark of a segment's file stands there"),
+        )
+    };
+    let (content, version) = bytes.split_last_chunk().ok_or_else(refuse)?;
+    let content = content.strip_suffix(&MARK).ok_or_else(refuse)?;
+    match u32::from_le_bytes(*version) {
+        found if found > FILE_FORMAT => Err(StoreError::Version {
+            path: path.to_owned(),
+            found,
+            newest: FILE_FORMAT,
+        }),
+        _ => Ok(content),
+    }
 }
 
 /// A file being written.
@@ -43,6 +78,12 @@ impl Output {
         self.file
             .write_all(bytes)
             .map_err(|e| StoreError::io(&self.path, e))
+    }
+
+    /// As [`Output::finish`], with [`end`] after the content.
+    pub(crate) fn finish_marked(mut self) -> Result<(), StoreError> {
+        self.write(&end())?;
+        self.finish()
     }
 
     /// Waits until the disk has all bytes. The name is on disk when its folder is synced.

@@ -94,8 +94,8 @@ pub(crate) fn read_deletes(folder: &Path, entry: &SegmentEntry) -> Result<Roarin
     let path = folder.join(&deletes.file);
     check_sum(&path, &deletes.sum)?;
     let bytes = disk::read(&path)?;
-    let rows =
-        RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(|e| damaged(&path, e.to_string()))?;
+    let rows = RoaringBitmap::deserialize_from(disk::content(&path, &bytes)?)
+        .map_err(|e| damaged(&path, e.to_string()))?;
     let fits = rows.len() == u64::from(deletes.passages) && rows.max().is_none_or(|row| row < entry.passages);
     if fits {
         Ok(rows)

@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use common::{document, id, settings};
 use corpus::{ReadStore, StoreError, WriteStore};
-use index::{Index, ProblemKind, WriterSettings, verify};
+use index::{Index, ProblemKind, Snapshot, WriterSettings, verify};
 use serde_json::json;
 
 fn index(folder: &Path) -> Index {
@@ -88,10 +89,8 @@ fn every_byte_counts() {
     }));
     for path in names {
         let whole = std::fs::read(&path).unwrap();
-        // Each byte of small files, every some bytes of others, and both ends.
-        let step = (whole.len() / 60).max(1);
-        let places = (0..whole.len()).step_by(step).chain([whole.len() - 1]);
-        for place in places {
+        let places = places(whole.len());
+        for &place in &places {
             let mut damaged = whole.clone();
             damaged[place] ^= 0x10;
             replace(&path, &damaged);
@@ -102,7 +101,7 @@ fn every_byte_counts() {
                 ProblemKind::Checksum,
             );
         }
-        for len in [0, 1, whole.len() / 2, whole.len() - 1] {
+        for len in places {
             replace(&path, &whole[..len]);
             refused(
                 folder.path(),
@@ -124,6 +123,90 @@ fn every_byte_counts() {
         held.document(&id(0)).unwrap().is_some(),
         "an open snapshot does not mind"
     );
+}
+
+/// Each byte of small files, every some bytes of others, and both ends; with `CLOZE_DAMAGE=all` every one.
+fn places(len: usize) -> Vec<usize> {
+    let step = match std::env::var("CLOZE_DAMAGE").is_ok_and(|damage| damage == "all") {
+        true => 1,
+        false => (len / 60).max(1),
+    };
+    (0..len).step_by(step).chain([len - 1]).collect()
+}
+
+/// Files of one commit in the place of another's.
+#[test]
+fn files_of_other_commits_are_refused_or_are_those_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let written = index(&old);
+    let all = |snapshot: &Snapshot| {
+        let documents = snapshot.documents().collect::<Result<Vec<_>, _>>().unwrap();
+        documents
+            .into_iter()
+            .map(|one| (one.document.id.to_string(), one.document.text))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let before = all(&written.snapshot().unwrap());
+    index::copy(&old, &new).unwrap();
+    let copied = Index::open(&new).unwrap();
+    let mut writer = copied.writer(WriterSettings::default()).unwrap();
+    writer
+        .add(vec![document(2, "Title", &["Now it is new."], json!({}))])
+        .unwrap();
+    writer.delete(&id(3)).unwrap();
+    writer.commit().unwrap();
+    drop(writer);
+    let after = all(&copied.snapshot().unwrap());
+    let (olds, news) = (files(&old), files(&new));
+    let name = |path: &Path| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.split('-')
+            .next()
+            .unwrap()
+            .split('.')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let mut tried = 0;
+    for path in news
+        .iter()
+        .filter(|path| path.extension().is_none_or(|extension| extension != "lock"))
+    {
+        let whole = std::fs::read(path).unwrap();
+        let others = olds.iter().chain(&news).filter(|other| name(other) == name(path));
+        for other in others {
+            let swapped = std::fs::read(other).unwrap();
+            if swapped == whole {
+                continue;
+            }
+            replace(path, &swapped);
+            tried += 1;
+            match Index::open(&new).and_then(|index| index.snapshot()) {
+                Err(error) => assert!(error.to_string().contains("new"), "{error}"),
+                // The list of an earlier commit, of which all files are still there, is that commit. Other files are
+                // not listed any more.
+                Ok(snapshot) => {
+                    let expected = if path.ends_with("manifest.json") {
+                        &before
+                    } else {
+                        &after
+                    };
+                    assert_eq!(
+                        all(&snapshot),
+                        *expected,
+                        "{} for {}",
+                        other.display(),
+                        path.display()
+                    );
+                }
+            }
+            replace(path, &whole);
+        }
+    }
+    assert!(tried > 20, "{tried}");
+    assert_eq!(all(&Index::open(&new).unwrap().snapshot().unwrap()), after);
 }
 
 /// Puts another file in its place, so that memory maps of the old one stay whole.

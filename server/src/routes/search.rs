@@ -18,9 +18,17 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Resul
     let shared = Arc::clone(&app);
     let answer = app.reads.run(move || {
         let snapshot = shared.store.snapshot()?;
-        Ok(shared.searcher(&*snapshot).search(&wanted)?)
+        let answer = shared.searcher(&*snapshot).search(&wanted)?;
+        Ok((answer, snapshot, wanted))
     });
-    let answer = answer.await?;
+    let (answer, snapshot, wanted) = answer.await?;
     app.metrics.search(&answer.timings_ms);
+    if app.recall.wants(&wanted) {
+        tokio::task::spawn_blocking(move || match app.recall.sample(&*snapshot, &app.embed, &wanted) {
+            Ok(Some(recall)) => app.metrics.recall(recall),
+            Ok(None) => {}
+            Err(error) => tracing::debug!("a search was not sampled: {error}"),
+        });
+    }
     Ok(json(StatusCode::OK, &answer))
 }

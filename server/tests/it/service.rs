@@ -57,6 +57,27 @@ fn every_answer_is_counted_by_route_and_status() {
 }
 
 #[test]
+fn the_recall_of_searches_is_sampled() {
+    let server = Server::start();
+    server.put("/v1/documents/a", &json!({"text": "word"})).ok();
+    let before = server.get("/metrics").text;
+    assert!(before.contains("cloze_dense_recall_samples_total 0"), "{before}");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        server
+            .post("/v1/search", &json!({"query": "word", "mode": "dense"}))
+            .ok();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let metrics = server.get("/metrics").text;
+        if !metrics.contains("cloze_dense_recall_samples_total 0") {
+            assert!(metrics.contains("cloze_dense_recall_at_10 1.0"), "{metrics}");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{metrics}");
+    }
+}
+
+#[test]
 fn other_routes_and_methods_are_problems_too() {
     let server = Server::start();
     server.get("/v2/search").problem(404);

@@ -8,6 +8,8 @@
 //!             u32 n: the document that is number n when they are sorted by (id, document)
 //! passages    12 bytes per passage: u32 document, u32 start and u32 end in the text
 //! ```
+//! Mark and version of [`crate::disk::end`] follow in each.
+//!
 //! A document is deleted when its first passage is; there is always one. One id may stand here several times, of
 //! which at most one is not deleted.
 
@@ -113,8 +115,8 @@ impl DocumentsWriter {
         for records in [self.ids, self.texts, self.metadata] {
             records.finish()?;
         }
-        self.documents.finish()?;
-        self.passages.finish()?;
+        self.documents.finish_marked()?;
+        self.passages.finish_marked()?;
         Ok(self.entries.len() as u32)
     }
 }

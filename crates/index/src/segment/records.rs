@@ -5,7 +5,7 @@
 //! u64 × (n + 1)   where each record starts, and where the last one ends
 //! u64             n
 //! ```
-//! All numbers are little-endian.
+//! All numbers are little-endian. Mark and version of [`crate::disk::end`] follow.
 
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,7 @@ impl RecordsWriter {
         for number in self.starts.iter().chain([&self.end, &(self.starts.len() as u64)]) {
             self.output.write(&number.to_le_bytes())?;
         }
-        self.output.finish()
+        self.output.finish_marked()
     }
 }
 
