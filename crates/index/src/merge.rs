@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use corpus::StoreError;
+use lexical::Part;
 
 use crate::Writer;
+use crate::manifest::segment_folder;
 use crate::segment::SegmentWriter;
 use crate::writer::Closed;
 
@@ -64,11 +66,21 @@ impl Writer {
             let Some(chosen) = choose(&sizes, self.limits.segment_passages_max) else {
                 return Ok(());
             };
-            let mut merged = self.start_segment()?;
+            let id = self.next_segment;
+            self.next_segment += 1;
+            let folder = segment_folder(&self.index, id);
+            let mut merged = SegmentWriter::create_merged(folder, id, &self.manifest.settings, &self.limits)?;
             for &i in &chosen {
                 copy(&self.closed[i], &mut merged)?;
             }
-            let merged = self.finish_segment(merged)?;
+            let parts: Vec<Part<'_>> = chosen
+                .iter()
+                .map(|&i| Part {
+                    postings: &self.closed[i].segment.postings,
+                    deleted: &self.closed[i].deleted,
+                })
+                .collect();
+            let merged = self.opened(merged.finish_merged(&parts)?)?;
             for &i in chosen.iter().rev() {
                 self.closed.remove(i);
             }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use corpus::{StoreError, WriteStore};
+use lexical::Part;
 use roaring::RoaringBitmap;
 
 use crate::manifest::{SegmentEntry, segment_folder, segments_folder};
@@ -104,12 +105,11 @@ impl Index {
         settings: &MergeSettings,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<SegmentEntry>, StoreError> {
-        let analyzer = self.settings().analyzer()?;
         let limits = WriterSettings {
             threads: settings.threads,
             ..WriterSettings::default()
         };
-        let mut merged = SegmentWriter::create(folder.to_owned(), 0, self.settings(), &limits, &analyzer)?;
+        let mut merged = SegmentWriter::create_merged(folder.to_owned(), 0, self.settings(), &limits)?;
         let start = Instant::now();
         let mut bytes = 0_u64;
         for live in parts {
@@ -131,7 +131,14 @@ impl Index {
                 }
             }
         }
-        Ok(merged.finish()?.map(|(entry, _, _)| entry))
+        let parts: Vec<Part<'_>> = parts
+            .iter()
+            .map(|live| Part {
+                postings: &live.segment.postings,
+                deleted: &live.deleted,
+            })
+            .collect();
+        Ok(merged.finish_merged(&parts)?.map(|(entry, _, _)| entry))
     }
 }
 

@@ -92,6 +92,8 @@ pub struct WriterSettings {
     pub segment_passages_max: u32,
     /// A segment is closed when the texts it was given have this many bytes.
     pub segment_bytes_max: u64,
+    /// A segment is closed when what it holds in memory takes this many bytes.
+    pub segment_memory_max: u64,
     /// A segment gets a graph when it has this many passages; smaller ones are scanned.
     pub graph_passages_min: u32,
     /// Threads that build a graph. With one, the same documents give the same graph.
@@ -114,6 +116,10 @@ impl WriterSettings {
                 segment_bytes_max: 0, ..
             } => refuse("segment_bytes_max", 0, "1 and more"),
             Self {
+                segment_memory_max: 0,
+                ..
+            } => refuse("segment_memory_max", 0, "1 and more"),
+            Self {
                 graph_passages_min: 0,
                 ..
             } => refuse("graph_passages_min", 0, "1 and more"),
@@ -130,6 +136,7 @@ impl Default for WriterSettings {
         Self {
             segment_passages_max: 20_000,
             segment_bytes_max: 256 << 20,
+            segment_memory_max: 1 << 30,
             graph_passages_min: 10_000,
             threads: 1,
         }

@@ -265,14 +265,18 @@ impl Writer {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
-        if let Some(closed) = self.finish_segment(open)? {
+        if let Some(closed) = self.opened(open.finish()?)? {
             self.closed.push(closed);
         }
         Ok(())
     }
 
-    pub(crate) fn finish_segment(&self, open: SegmentWriter) -> Result<Option<Closed>, StoreError> {
-        let Some((entry, deleted, live_documents)) = open.finish()? else {
+    /// A segment that was finished, opened for reading; none when there was nothing in it.
+    pub(crate) fn opened(
+        &self,
+        finished: Option<(SegmentEntry, RoaringBitmap, u32)>,
+    ) -> Result<Option<Closed>, StoreError> {
+        let Some((entry, deleted, live_documents)) = finished else {
             return Ok(None);
         };
         let mut closed = Closed::open(&self.index, &entry, self.manifest.settings.dimension)?;

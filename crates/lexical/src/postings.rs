@@ -1,22 +1,25 @@
 //! The postings of one segment: written in row order, then only read.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
-use tantivy::directory::MmapDirectory;
+use tantivy::directory::{MmapDirectory, OwnedBytes};
+use tantivy::fastfield::{AliveBitSet, write_alive_bitset};
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::{IndexSettings, InvertedIndexReader, SegmentReader};
+use tantivy::indexer::merge_filtered_segments;
 use tantivy::postings::{BlockSegmentPostings, Postings as _};
 use tantivy::schema::{Field, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::Compressor;
 use tantivy::termdict::TermStreamer;
 use tantivy::tokenizer::TokenizerManager;
-use tantivy::{DocSet, Index, SingleSegmentIndexWriter, TERMINATED, TantivyDocument, Term};
+use tantivy::{BitSet, DocSet, Index, Segment, SingleSegmentIndexWriter, TERMINATED, TantivyDocument, Term};
 use tantivy_fst::Automaton;
 
 use crate::directory::{Refused, Remembering};
-use crate::{Analyzer, LexicalError, Totals};
+use crate::{Analyzer, LexicalError, Part, Totals};
 
 const FIELD: &str = "text";
 const ANALYSIS: &str = "analyzer";
@@ -48,15 +51,9 @@ impl PostingsWriter {
         let (schema, field) = schema();
         let tokenizers = TokenizerManager::new();
         tokenizers.register(ANALYSIS, analyzer.chain());
-        // Nothing is stored in tantivy, so nothing is there to compress.
-        let settings = IndexSettings {
-            docstore_compression: Compressor::None,
-            docstore_compress_dedicated_thread: false,
-            ..IndexSettings::default()
-        };
         let writer = Index::builder()
             .schema(schema)
-            .settings(settings)
+            .settings(settings())
             .tokenizers(tokenizers)
             .single_segment_index_writer(directory, TABLE_BYTES)
             .map_err(|e| refused.or(LexicalError::at(folder, e)))?;
@@ -102,6 +99,24 @@ impl PostingsWriter {
     }
 }
 
+/// The rows that are not deleted, as tantivy has them.
+fn alive(part: &Part<'_>) -> io::Result<AliveBitSet> {
+    let mut alive = BitSet::with_max_value_and_full(part.postings.rows);
+    part.deleted.iter().for_each(|row| alive.remove(row));
+    let mut bytes = Vec::new();
+    write_alive_bitset(&alive, &mut bytes)?;
+    Ok(AliveBitSet::open(OwnedBytes::new(bytes)))
+}
+
+/// Nothing is stored in tantivy, so nothing is there to compress.
+fn settings() -> IndexSettings {
+    IndexSettings {
+        docstore_compression: Compressor::None,
+        docstore_compress_dedicated_thread: false,
+        ..IndexSettings::default()
+    }
+}
+
 fn schema() -> (Schema, Field) {
     let indexing = TextFieldIndexing::default()
         .set_tokenizer(ANALYSIS)
@@ -117,10 +132,36 @@ pub struct Postings {
     lengths: FieldNormReader,
     field: Field,
     rows: u32,
+    segment: Segment,
     folder: PathBuf,
 }
 
 impl Postings {
+    /// Writes the rows of several, without the deleted ones, as one; their order stays. Takes little memory, however
+    /// many there are. Returns the number of rows.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn merge(parts: &[Part<'_>], folder: &Path) -> Result<u32, LexicalError> {
+        std::fs::create_dir_all(folder).map_err(|source| LexicalError::io(folder, source))?;
+        let directory = MmapDirectory::open(folder).map_err(|e| LexicalError::at(folder, e.into()))?;
+        let directory = Remembering::new(directory, folder);
+        let refused = directory.refused();
+        let segments: Vec<Segment> = parts.iter().map(|part| part.postings.segment.clone()).collect();
+        let alive = parts
+            .iter()
+            .map(|part| match part.deleted.is_empty() {
+                true => Ok(None),
+                false => alive(part).map(Some),
+            })
+            .collect::<io::Result<_>>()
+            .map_err(|source| LexicalError::io(folder, source))?;
+        let merged = merge_filtered_segments(&segments, settings(), alive, directory);
+        merged.map_err(|e| refused.or(LexicalError::at(folder, e)))?;
+        let live = |part: &Part<'_>| part.postings.rows - part.deleted.len() as u32;
+        Ok(parts.iter().map(live).sum())
+    }
+
     /// Opens what a [`PostingsWriter`] wrote. The caller has compared the checksums of the files.
     ///
     /// # Errors
@@ -150,6 +191,7 @@ impl Postings {
             lengths: reader.get_fieldnorms_reader(field).map_err(at)?,
             field,
             rows: reader.max_doc(),
+            segment: segment.clone(),
             folder: folder.to_owned(),
         })
     }

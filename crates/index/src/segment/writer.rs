@@ -5,7 +5,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use corpus::{DocumentId, PreparedDocument, StoreError, TitleUse};
-use lexical::{Analyzer, PostingsWriter};
+use lexical::{Analyzer, Part, Postings, PostingsWriter};
 use roaring::RoaringBitmap;
 use vectors::{Codes, Graph, GraphSettings, Vectors, VectorsWriter};
 
@@ -23,7 +23,8 @@ pub(crate) struct SegmentWriter {
     limits: WriterSettings,
     documents: DocumentsWriter,
     vectors: VectorsWriter,
-    postings: PostingsWriter,
+    /// None for a segment of others, whose postings are merged.
+    postings: Option<PostingsWriter>,
     /// The live document of each id in this segment.
     numbers: HashMap<DocumentId, u32>,
     deleted: RoaringBitmap,
@@ -38,13 +39,26 @@ impl SegmentWriter {
         limits: &WriterSettings,
         analyzer: &Analyzer,
     ) -> Result<Self, StoreError> {
+        let mut writer = Self::create_merged(folder, id, settings, limits)?;
+        let postings = PostingsWriter::create(&writer.folder.join("postings"), analyzer);
+        writer.postings = Some(postings.map_err(error::lexical)?);
+        Ok(writer)
+    }
+
+    /// For the live documents of other segments; [`SegmentWriter::finish_merged`] closes it.
+    pub(crate) fn create_merged(
+        folder: PathBuf,
+        id: u64,
+        settings: &Settings,
+        limits: &WriterSettings,
+    ) -> Result<Self, StoreError> {
         disk::create_folder(&folder)?;
         let vectors = VectorsWriter::create(&folder.join("vectors"), settings.dimension);
         Ok(Self {
             id,
             documents: DocumentsWriter::create(&folder)?,
             vectors: vectors.map_err(|e| error::vector(e, None, &folder))?,
-            postings: PostingsWriter::create(&folder.join("postings"), analyzer).map_err(error::lexical)?,
+            postings: None,
             settings: settings.clone(),
             limits: limits.clone(),
             folder,
@@ -68,7 +82,9 @@ impl SegmentWriter {
                 TitleUse::Ignore => 0,
             };
             let texts = iter::repeat_n(document.title.as_str(), titles).chain([text]);
-            self.postings.push(texts).map_err(error::lexical)?;
+            if let Some(postings) = &mut self.postings {
+                postings.push(texts).map_err(error::lexical)?;
+            }
             self.text_bytes += (titles * document.title.len() + text.len()) as u64;
         }
         self.text_bytes += document.text.len() as u64;
@@ -93,6 +109,25 @@ impl SegmentWriter {
     pub(crate) fn is_full(&self) -> bool {
         self.documents.passages() >= self.limits.segment_passages_max
             || self.text_bytes >= self.limits.segment_bytes_max
+            || self.memory_bytes() >= self.limits.segment_memory_max
+    }
+
+    /// Bytes of memory that it takes, about.
+    fn memory_bytes(&self) -> u64 {
+        let postings = self.postings.as_ref().map_or(0, PostingsWriter::memory_bytes);
+        // Their ids are held twice, with places and hashes, until the segment is closed.
+        (postings + 250 * self.numbers.len()) as u64
+    }
+
+    /// Closes a segment of others, of which all live documents were added in their order.
+    pub(crate) fn finish_merged(
+        self,
+        parts: &[Part<'_>],
+    ) -> Result<Option<(SegmentEntry, RoaringBitmap, u32)>, StoreError> {
+        if !self.numbers.is_empty() {
+            Postings::merge(parts, &self.folder.join("postings")).map_err(error::lexical)?;
+        }
+        self.finish()
     }
 
     /// Closes the files and lists them with their checksums; beside them the deleted rows and the number of live
@@ -108,7 +143,9 @@ impl SegmentWriter {
         self.vectors
             .finish()
             .map_err(|e| error::vector(e, None, &self.folder))?;
-        self.postings.finish().map_err(error::lexical)?;
+        if let Some(postings) = self.postings {
+            postings.finish().map_err(error::lexical)?;
+        }
         if passages >= self.limits.graph_passages_min {
             build_graph(&self.folder, self.limits.threads)?;
         }
