@@ -16,6 +16,7 @@ use launch::{Exit, Interrupt, Progress};
 use search::ingest::IngestSettings;
 use serde::Serialize;
 
+use crate::memory;
 use crate::model::{EngineArgs, open_embedder, remembered};
 use crate::pipeline::ingest_of;
 use crate::reading::{ReadingArgs, Titles};
@@ -70,6 +71,10 @@ pub struct IndexArgs {
     /// Commit after this many passages; what is committed survives whatever happens next.
     #[arg(long, value_name = "PASSAGES", default_value = "20000")]
     commit_every: NonZeroUsize,
+    /// Most memory to take, for instance 2GiB; less than the rest needs makes smaller segments. Memory that maps files
+    /// does not count: the system takes it back at will.
+    #[arg(long, value_name = "SIZE", value_parser = memory::size)]
+    memory: Option<u64>,
     /// Delete the documents of these ids instead of reading any.
     #[arg(long, value_name = "ID", num_args = 1..)]
     delete: Vec<String>,
@@ -136,12 +141,17 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
     if let Some(file) = &args.synonyms {
         set_synonyms(&index, file)?;
     }
+    let (writing, merging) = match args.memory {
+        Some(bytes) => memory::within(bytes, launch::threads())?,
+        None => (WriterSettings::default(), merge_settings()),
+    };
     let settings = Indexing {
+        writing,
         on_error: args.on_error,
         commit_passages: args.commit_every.get(),
         ..Indexing::of(&index)
     };
-    let merging = interrupt.clone();
+    let interrupted = interrupt.clone();
     let watch = watch(args, &documents, interrupt, show_progress)?;
     let ended = index_documents(documents, &index, &embedder, &settings, watch);
     let (summary, error) = match ended {
@@ -149,7 +159,7 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
         Err(failure) => (failure.summary, Some(failure.cause)),
     };
     if error.is_none() && !summary.interrupted {
-        merge(&index, &merging)?;
+        merge(&index, &merging, &interrupted)?;
     }
     let report = Report {
         summary,
@@ -168,19 +178,23 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
 
 /// Merges full segments until there are few. Where it is interrupted, or another process does the same, the index is
 /// good as it is.
-pub(crate) fn merge(index: &Index, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let settings = MergeSettings {
-        threads: launch::threads(),
-        ..MergeSettings::default()
-    };
+pub(crate) fn merge(index: &Index, settings: &MergeSettings, interrupt: &Interrupt) -> anyhow::Result<()> {
     loop {
-        match index.merge(&settings, &|| interrupt.is_raised()) {
+        match index.merge(settings, &|| interrupt.is_raised()) {
             Ok(Some(_)) => {}
             Ok(None) | Err(StoreError::Locked { .. }) => return Ok(()),
             Err(error) => {
                 return Err(error).context("the documents are there, but segments could not be merged");
             }
         }
+    }
+}
+
+/// As the machine allows.
+pub(crate) fn merge_settings() -> MergeSettings {
+    MergeSettings {
+        threads: launch::threads(),
+        ..MergeSettings::default()
     }
 }
 

@@ -10,6 +10,7 @@ mod failure;
 mod index_command;
 #[cfg(test)]
 mod letters;
+mod memory;
 mod model;
 mod pack_command;
 mod pipeline;

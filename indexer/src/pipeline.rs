@@ -40,6 +40,8 @@ pub struct Indexing {
     pub on_error: OnError,
     /// Passages after which is committed.
     pub commit_passages: usize,
+    /// How segments are written.
+    pub writing: WriterSettings,
 }
 
 impl Indexing {
@@ -49,6 +51,7 @@ impl Indexing {
             ingest: ingest_of(index.settings()),
             on_error: OnError::Stop,
             commit_passages: crate::COMMIT_PASSAGES,
+            writing: WriterSettings::default(),
         }
     }
 }
@@ -128,7 +131,7 @@ pub fn index_documents(
 fn open(index: &Index, embed: &dyn Embed, settings: &Indexing) -> Result<(Writer, Arc<Snapshot>), Cause> {
     index.check_fingerprint(embed.fingerprint())?;
     settings.ingest.validate(embed).map_err(Cause::Model)?;
-    let writer = index.writer(WriterSettings::default())?;
+    let writer = index.writer(settings.writing.clone())?;
     Ok((writer, index.snapshot()?))
 }
 

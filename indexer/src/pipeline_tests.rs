@@ -45,6 +45,7 @@ fn document(line: u64, id: &str, text: &str) -> Read {
 fn run(index: &Index, documents: Vec<Read>, on_error: OnError, watch: Watch) -> Result<Summary, Failure> {
     let settings = Indexing {
         on_error,
+        writing: WriterSettings::default(),
         commit_passages: 3,
         ..Indexing::of(index)
     };

@@ -20,7 +20,7 @@ use launch::{Exit, Interrupt, Progress};
 use search::{Mode, MonotonicClock, SearchRequest, Searcher};
 use serde::{Deserialize, Serialize};
 
-use crate::index_command::{merge, open_index};
+use crate::index_command::{merge, merge_settings, open_index};
 use crate::model::{EngineArgs, open_embedder, remembered};
 use crate::pipeline::{Indexing, Watch, index_documents};
 
@@ -233,7 +233,7 @@ fn bring_up_to_date(
     writer.set_synonyms(snapshot.synonyms())?;
     writer.commit()?;
     drop(writer);
-    merge(next, interrupt)?;
+    merge(next, &merge_settings(), interrupt)?;
     Ok(!interrupt.is_raised())
 }
 
