@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
-use corpus::{DocumentId, StoreError, TitleUse, WriteStore};
+use corpus::{DocumentId, ReadStore, StoreError, TitleUse, WriteStore};
 use data::{Documents, ReadSettings};
 use index::{Analyzer, Bm25, Index, MergeSettings, Settings, WriterSettings};
 use infer::{Embed, Embedder};
@@ -159,6 +159,12 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
         Err(failure) => (failure.summary, Some(failure.cause)),
     };
     if error.is_none() && !summary.interrupted {
+        // What a run adds is worth as much work on segments: after much of it there are as few as after a compaction.
+        let live = index.snapshot()?.info().passages as u64;
+        let merging = MergeSettings {
+            all: 3 * summary.passages_added >= live && summary.passages_added > 0,
+            ..merging
+        };
         merge(&index, &merging, &interrupted)?;
     }
     let report = Report {

@@ -35,7 +35,9 @@ pub use render::{RenderSettings, render};
 pub use search_command::{SearchArgs, search};
 pub use summary::Summary;
 pub use swap_command::{SwapModelArgs, swap_model};
-pub use whole_command::{ExportArgs, RestoreArgs, SnapshotArgs, export, restore, snapshot};
+pub use whole_command::{
+    CompactArgs, ExportArgs, RestoreArgs, SnapshotArgs, compact, export, restore, snapshot,
+};
 
 /// Default number of passages after which an indexing run commits.
 pub const COMMIT_PASSAGES: usize = 20_000;

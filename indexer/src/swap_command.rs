@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use corpus::{DocumentId, ReadStore, StoreError, WriteStore};
 use data::{Located, Place};
-use index::{Index, Settings, Snapshot, WriterSettings};
+use index::{Index, MergeSettings, Settings, Snapshot, WriterSettings};
 use infer::{Embed, Embedder};
 use launch::{Exit, Interrupt, Progress};
 use search::{Mode, MonotonicClock, SearchRequest, Searcher};
@@ -233,7 +233,11 @@ fn bring_up_to_date(
     writer.set_synonyms(snapshot.synonyms())?;
     writer.commit()?;
     drop(writer);
-    merge(next, &merge_settings(), interrupt)?;
+    let merging = MergeSettings {
+        all: true,
+        ..merge_settings()
+    };
+    merge(next, &merging, interrupt)?;
     Ok(!interrupt.is_raised())
 }
 

@@ -93,3 +93,24 @@ fn repair_keeps_what_can_be_kept() {
     let said = journey.cloze(&["search", "granite"]).well();
     assert!(said.out.contains("granite bridge"), "{said:?}");
 }
+
+#[test]
+fn a_compacted_index_is_one_segment_without_what_was_deleted() {
+    let journey = Journey::new();
+    for n in 0..5 {
+        let id = format!("{{\"id\": \"{n}\", \"text\": \"granite number {n}\"}}\n");
+        journey.put("one.jsonl", id);
+        journey.cloze(&["index", "one.jsonl"]).well();
+    }
+    journey.cloze(&["index", "--delete", "3"]).well();
+    let said = journey.cloze(&["compact"]).well();
+    assert!(
+        said.out.contains("1 segments, 4 documents, 4 passages"),
+        "{said:?}"
+    );
+    journey.cloze(&["verify"]).well();
+    assert_eq!(
+        journey.found(&["--mode", "lexical", "granite"]),
+        ["0", "1", "2", "4"]
+    );
+}

@@ -7,12 +7,19 @@ fn a_flipped_byte_is_found_in_every_file() {
     let journey = Journey::new();
     journey.put(
         "in.jsonl",
-        lines(&["granite bridge", "clay tower", "old lighthouse"]),
+        lines(&[
+            "granite bridge",
+            "clay tower",
+            "old lighthouse",
+            "oak",
+            "elm",
+            "ash",
+        ]),
     );
     journey.cloze(&["index", "in.jsonl"]).well();
     journey.cloze(&["index", "--delete", "1"]).well();
     let sound = journey.cloze(&["verify"]).well();
-    assert!(sound.out.contains("sound: 2 documents"), "{sound:?}");
+    assert!(sound.out.contains("sound: 5 documents"), "{sound:?}");
     let mut flipped = 0;
     for path in files(&journey.path("index")) {
         let bytes = std::fs::read(&path).unwrap();

@@ -36,6 +36,7 @@ enum Command {
     Snapshot(indexer::SnapshotArgs),
     Restore(indexer::RestoreArgs),
     Export(indexer::ExportArgs),
+    Compact(indexer::CompactArgs),
     SwapModel(indexer::SwapModelArgs),
     Pack(indexer::PackArgs),
     /// Measure how good and how fast searching is.
@@ -78,6 +79,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Snapshot(args) => indexer::snapshot(&args),
         Command::Restore(args) => indexer::restore(&args),
         Command::Export(args) => indexer::export(&args, show_progress),
+        Command::Compact(args) => indexer::compact(&args),
         Command::SwapModel(args) => indexer::swap_model(&args, show_progress),
         Command::Pack(args) => indexer::pack(&args, screen),
         Command::Eval(command) => evals::run(&command, show_progress, screen),

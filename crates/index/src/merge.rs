@@ -25,12 +25,12 @@ pub(crate) struct Size {
 /// A segment is small when its live passages are at most half of `limit`. Small ones stand in tiers by their size,
 /// each [`AT_ONCE`] times the one before; when a tier has that many, they become one, as far as they are not above
 /// `limit` together. So a passage is written again about once per tier, a merge never takes more memory than a
-/// full segment does, and full segments are left alone. A segment with more deleted passages than live ones is
-/// written anew by itself.
+/// full segment does, and full segments are left alone. A segment of which more than a fifth is deleted is written
+/// anew by itself, unless it is above `limit`.
 pub(crate) fn choose(sizes: &[Size], limit: u32) -> Option<Vec<usize>> {
     if let Some(wasteful) = sizes
         .iter()
-        .position(|size| size.passages - size.live > size.live)
+        .position(|size| size.live <= limit && (size.passages - size.live).saturating_mul(5) > size.passages)
     {
         return Some(vec![wasteful]);
     }
@@ -52,6 +52,27 @@ pub(crate) fn choose(sizes: &[Size], limit: u32) -> Option<Vec<usize>> {
         sum <= u64::from(limit)
     };
     Some(tier.into_iter().take(AT_ONCE).take_while(fits).collect())
+}
+
+/// Which segments are to become one until there are as few as can be, none above `limit`, and nothing deleted is left:
+/// the smallest together, then each with a deleted passage by itself.
+pub(crate) fn choose_all(sizes: &[Size], limit: u32) -> Option<Vec<usize>> {
+    let mut smallest: Vec<usize> = (0..sizes.len()).collect();
+    smallest.sort_by_key(|&i| sizes[i].live);
+    let mut sum = 0_u64;
+    let fits = |&i: &usize| {
+        sum += u64::from(sizes[i].live);
+        sum <= u64::from(limit)
+    };
+    let mut chosen: Vec<usize> = smallest.into_iter().take_while(fits).collect();
+    chosen.sort_unstable();
+    match chosen.len() {
+        2.. => Some(chosen),
+        _ => {
+            let stale = sizes.iter().position(|size| size.live < size.passages)?;
+            Some(vec![stale])
+        }
+    }
 }
 
 impl Writer {
@@ -128,12 +149,32 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_of_mostly_deleted_passages_is_written_anew() {
+    fn a_segment_of_many_deleted_passages_is_written_anew() {
         let mut sizes = full(&[10, 10, 10]);
-        sizes[1].live = 5;
-        assert_eq!(choose(&sizes, 10), None, "half is not most");
-        sizes[1].live = 4;
+        sizes[1].live = 8;
+        assert_eq!(choose(&sizes, 10), None, "a fifth is not more");
+        sizes[1].live = 7;
         assert_eq!(choose(&sizes, 10), Some(vec![1]));
+        assert_eq!(
+            choose(&sizes, 6),
+            None,
+            "who writes small segments leaves it to who merges"
+        );
+    }
+
+    #[test]
+    fn all_become_as_few_as_can_be() {
+        assert_eq!(choose_all(&full(&[60, 1, 50, 30]), 100), Some(vec![1, 2, 3]));
+        assert_eq!(choose_all(&full(&[60, 81]), 100), None);
+        assert_eq!(choose_all(&full(&[7]), 100), None);
+        assert_eq!(choose_all(&[], 100), None);
+        let mut sizes = full(&[60, 200]);
+        sizes[1].live = 199;
+        assert_eq!(
+            choose_all(&sizes, 100),
+            Some(vec![1]),
+            "above the limit, but not for ever"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use lexical::Part;
 use roaring::RoaringBitmap;
 
 use crate::manifest::{SegmentEntry, segment_folder, segments_folder};
-use crate::merge::{Size, choose};
+use crate::merge::{Size, choose, choose_all};
 use crate::segment::{Documents, SegmentWriter};
 use crate::snapshot::Live;
 use crate::writer::{Closed, TURN_LOCK, lock_file, wait_for};
@@ -26,6 +26,8 @@ const LOCK: &str = "merge.lock";
 pub struct MergeSettings {
     /// Passages of a merged segment at most. Searching takes time for each segment, merging for each passage.
     pub passages_max: u32,
+    /// Go on until there are as few segments as can be, with nothing deleted in them; otherwise until there are few.
+    pub all: bool,
     /// Threads that build a graph.
     pub threads: usize,
     /// Bytes of texts and vectors that are read per second at most; none for no limit.
@@ -37,6 +39,7 @@ impl Default for MergeSettings {
     fn default() -> Self {
         Self {
             passages_max: 2_000_000,
+            all: false,
             threads: 1,
             bytes_per_s: None,
         }
@@ -72,6 +75,7 @@ impl Index {
         }
         let snapshot = self.snapshot()?;
         let sizes: Vec<Size> = snapshot.parts.iter().map(|live| live.size()).collect();
+        let choose = if settings.all { choose_all } else { choose };
         let Some(chosen) = choose(&sizes, settings.passages_max) else {
             return Ok(None);
         };

@@ -137,7 +137,7 @@ impl Default for WriterSettings {
             segment_passages_max: 20_000,
             segment_bytes_max: 256 << 20,
             segment_memory_max: 1 << 30,
-            graph_passages_min: 10_000,
+            graph_passages_min: 1_000,
             threads: 1,
         }
     }

@@ -14,12 +14,12 @@ use serde_json::json;
 fn index(folder: &Path) -> Index {
     let index = Index::create(folder, settings()).unwrap();
     let limits = WriterSettings {
-        segment_passages_max: 4,
-        graph_passages_min: 4,
+        segment_passages_max: 12,
+        graph_passages_min: 12,
         ..WriterSettings::default()
     };
     let mut writer = index.writer(limits).unwrap();
-    for n in 0..6 {
+    for n in 0..7 {
         let text = format!("Passage number {n} of several.");
         writer
             .add(vec![document(
@@ -60,11 +60,11 @@ fn a_sound_index_has_no_problems() {
     let found = verify(folder.path()).unwrap();
     assert_eq!(found.problems, []);
     assert_eq!(found.unlisted, [""; 0].map(PathBuf::from));
-    assert_eq!((found.documents, found.passages, found.generation), (5, 10, 2));
+    assert_eq!((found.documents, found.passages, found.generation), (6, 12, 2));
     let inspected = index::inspect(folder.path()).unwrap();
     assert_eq!(
         (inspected.documents, inspected.passages, inspected.segments.len()),
-        (5, 10, 3)
+        (6, 12, 2)
     );
     assert!(inspected.segments[0].graph);
     assert_eq!(inspected.bytes, found.bytes);
@@ -279,7 +279,7 @@ fn texts(folder: &Path) -> Vec<(usize, String)> {
             .unwrap()
             .map(|document| (n, document.text))
     };
-    (0..6).filter_map(text).collect()
+    (0..7).filter_map(text).collect()
 }
 
 /// Whatever byte is wrong: what is left after the repair is right, and what is not left is named.
@@ -325,7 +325,7 @@ fn repair_keeps_what_is_intact_and_names_what_is_lost() {
             if lost == 0 { kept_all += 1 } else { lost_some += 1 }
         }
     }
-    assert!(kept_all > 40 && lost_some > 10, "{kept_all} {lost_some}");
+    assert!(kept_all > 30 && lost_some > 10, "{kept_all} {lost_some}");
     let untouched = index::repair(&original, WriterSettings::default()).unwrap();
     assert!(untouched.segments.is_empty() && untouched.before.problems.is_empty());
     assert_eq!(untouched.before.generation, verify(&original).unwrap().generation);
