@@ -31,7 +31,7 @@ const TRIALS: &str = "CLOZE_KILL_TRIALS";
 /// Ids of documents are below this.
 const IDS: u64 = 40;
 /// Steps after whose beginning a writer is killed.
-const STEPS: [&str; 6] = ["open", "add", "delete", "commit", "copy", "merge"];
+const STEPS: [&str; 7] = ["open", "add", "delete", "commit", "copy", "merge", "replace"];
 
 fn main() {
     match std::env::var(CHILD) {
@@ -112,7 +112,7 @@ fn write(folder: &Path, seed: u64) {
     let mut writer = index.writer(limits.clone()).unwrap();
     let mut pending = committed.clone();
     for step in 0.. {
-        match random.below(13) {
+        match random.below(14) {
             0..6 => {
                 tell("add");
                 let group: Vec<u64> = (0..1 + random.below(8)).map(|_| random.below(IDS)).collect();
@@ -139,6 +139,7 @@ fn write(folder: &Path, seed: u64) {
                 drop(writer);
                 let settings = MergeSettings {
                     passages_max: 60,
+                    all: random.below(2) == 0,
                     threads: 2,
                     ..MergeSettings::default()
                 };
@@ -146,12 +147,23 @@ fn write(folder: &Path, seed: u64) {
                 writer = index.writer(limits.clone()).unwrap();
                 pending.clone_from(&committed);
             }
-            _ => {
+            12 => {
                 tell("copy");
                 let to = folder.join("copy");
                 let _ = std::fs::remove_dir_all(&to);
                 index::copy(&folder.join("index"), &to).unwrap();
                 assert_eq!(read(&to, &Index::open(&to).unwrap()), committed);
+            }
+            _ => {
+                // What a swap of models ends with.
+                tell("replace");
+                drop(writer);
+                let next = folder.join("next");
+                let _ = std::fs::remove_dir_all(&next);
+                index::copy(&folder.join("index"), &next).unwrap();
+                index::replace(&folder.join("index"), &next).unwrap();
+                writer = index.writer(limits.clone()).unwrap();
+                pending.clone_from(&committed);
             }
         }
     }
