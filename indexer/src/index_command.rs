@@ -142,7 +142,7 @@ pub fn index(args: &IndexArgs, show_progress: bool) -> anyhow::Result<Exit> {
         set_synonyms(&index, file)?;
     }
     let (writing, merging) = match args.memory {
-        Some(bytes) => memory::within(bytes, launch::threads())?,
+        Some(bytes) => memory::within(bytes, launch::threads(), index.settings().dimension)?,
         None => (WriterSettings::default(), merge_settings()),
     };
     let settings = Indexing {

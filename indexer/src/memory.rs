@@ -9,7 +9,8 @@ use index::{MergeSettings, WriterSettings};
 const WORKING_BYTES: u64 = 64 << 20;
 /// Least for segments: a smaller bound would make very many.
 const SEGMENT_BYTES_MIN: u64 = 16 << 20;
-/// What a merge holds of each passage: its links and those of the graph under construction, and the document's id.
+/// What a merge holds of each passage: its links and those of the graph under construction, and the document's id. The
+/// vector in 8 + 8 bits lies in a file, but is read all over while the graph is built, so it should stay in memory.
 const MERGED_PASSAGE_BYTES: u64 = 700;
 
 /// Reads a number of bytes: `512MiB`, `2GiB`, `2G`.
@@ -29,7 +30,11 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 /// When the bytes are too few, or the process cannot be asked what it takes already.
-pub(crate) fn within(bytes: u64, threads: usize) -> anyhow::Result<(WriterSettings, MergeSettings)> {
+pub(crate) fn within(
+    bytes: u64,
+    threads: usize,
+    dimension: usize,
+) -> anyhow::Result<(WriterSettings, MergeSettings)> {
     let taken = resident_bytes()?;
     let least = taken + WORKING_BYTES + 2 * SEGMENT_BYTES_MIN;
     if bytes < least {
@@ -48,7 +53,7 @@ pub(crate) fn within(bytes: u64, threads: usize) -> anyhow::Result<(WriterSettin
     };
     let merging = MergeSettings {
         threads,
-        passages_max: u32::try_from(free / MERGED_PASSAGE_BYTES)
+        passages_max: u32::try_from(free / (MERGED_PASSAGE_BYTES + 2 * dimension as u64))
             .unwrap_or(u32::MAX)
             .min(MergeSettings::default().passages_max),
         ..MergeSettings::default()
@@ -83,9 +88,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn too_little_is_refused_with_what_is_enough() {
-        let error = within(1 << 20, 1).unwrap_err().to_string();
+        let error = within(1 << 20, 1, 384).unwrap_err().to_string();
         assert!(error.contains("accepted are"), "{error}");
-        let (writing, merging) = within(64 << 30, 1).unwrap();
+        let (writing, merging) = within(64 << 30, 1, 384).unwrap();
         assert!(writing.segment_memory_max > 16 << 30);
         assert_eq!(merging.passages_max, MergeSettings::default().passages_max);
     }
