@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use encoder::{Device, ModelFiles, SentenceEncoder};
 use text::{Tokenizer, vocabulary};
-use trainer::{initial, teach, texts};
+use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
-use crate::follow::{FromRecipe, train_mlm, train_sentence};
+use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 
 /// What can be trained.
@@ -94,8 +94,8 @@ pub struct TeachTokens {
 pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
     match command {
         TrainCommand::Vocab(options) => train_vocabulary(&options, screen),
-        TrainCommand::Mlm(options) => train_mlm(&options, show_progress, screen),
-        TrainCommand::Sentence(options) => train_sentence(&options, show_progress, screen),
+        TrainCommand::Mlm(options) => follow::<MlmRecipe>(&options, show_progress, screen),
+        TrainCommand::Sentence(options) => follow::<SentenceRecipe>(&options, show_progress, screen),
         TrainCommand::Pairs(options) => gather_pairs(&options, screen),
         TrainCommand::Teach(options) => compute_teacher(&options, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),

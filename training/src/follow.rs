@@ -1,4 +1,4 @@
-//! `cloze train mlm` and `cloze train sentence`: a recipe becomes a task, and the task a run.
+//! The commands that follow a recipe: it becomes a task, and the task a run.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use launch::Progress;
-use trainer::recipe::{self, MlmRecipe, SentenceRecipe};
-use trainer::{MlmTask, Plan, Report, Run, SentenceTask, Task};
+use trainer::{Plan, Recipe, Report, Run, Task, recipe};
 
 use crate::commands::open_tokenizer;
 
@@ -28,43 +27,17 @@ pub struct FromRecipe {
     dry_run: bool,
 }
 
-/// Runs `train mlm`.
-pub(crate) fn train_mlm(options: &FromRecipe, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
-    let recipe: MlmRecipe = recipe::read(&options.recipe, &options.set)?;
-    let plan = Plan {
-        optimizer: recipe.optimizer,
-        schedule: recipe.schedule,
-        saving: recipe.saving.clone(),
-        out: recipe.out.clone(),
-        recipe: serde_json::to_string(&recipe)?,
-    };
-    let task = MlmTask::new(recipe.clone(), open_tokenizer(&recipe.tokenizer)?)?;
-    let (tokens, epoch) = (task.tokens(), task.steps_per_epoch());
-    writeln!(screen, "{tokens} tokens of text, {epoch} batches an epoch")?;
-    train(&task, plan, options, show_progress, screen)
-}
-
-/// Runs `train sentence`.
-pub(crate) fn train_sentence(
+/// Runs a command that follows a recipe.
+pub(crate) fn follow<R: Recipe>(
     options: &FromRecipe,
     show_progress: bool,
     screen: &mut dyn Write,
 ) -> Result<()> {
-    let recipe: SentenceRecipe = recipe::read(&options.recipe, &options.set)?;
-    let plan = Plan {
-        optimizer: recipe.optimizer,
-        schedule: recipe.schedule,
-        saving: recipe.saving.clone(),
-        out: recipe.out.clone(),
-        recipe: serde_json::to_string(&recipe)?,
-    };
-    let task = SentenceTask::new(recipe.clone(), open_tokenizer(&recipe.tokenizer)?)?;
-    let (positives, queries) = task.counts();
-    let epoch = task.steps_per_epoch();
-    writeln!(
-        screen,
-        "{queries} queries of {positives} positives, {epoch} batches an epoch"
-    )?;
+    let recipe: R = recipe::read(&options.recipe, &options.set)?;
+    let plan = recipe.plan()?;
+    let tokenizer = open_tokenizer(recipe.frame().tokenizer)?;
+    let task = recipe.task(tokenizer)?;
+    writeln!(screen, "{}", task.describe())?;
     train(&task, plan, options, show_progress, screen)
 }
 

@@ -1,13 +1,16 @@
 //! Recipes: everything that decides what a run learns, in one TOML file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use encoder::{Activation, Config};
+use encoder::{Activation, Config, Device};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use text::Tokenizer;
+
 use crate::error::{Error, Result, io};
 use crate::optimizer;
+use crate::run::{Plan, Task};
 use crate::schedule::Schedule;
 
 /// The shape of a new encoder; its vocabulary is the tokenizer's.
@@ -71,135 +74,107 @@ impl Default for Saving {
     }
 }
 
-/// A masked-language-model run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MlmRecipe {
-    /// Seed of every random choice.
-    pub seed: u64,
-    /// Folder of the tokenizer.
-    pub tokenizer: PathBuf,
-    /// Folder that receives the model, the log and the checkpoints.
-    pub out: PathBuf,
-    /// The encoder.
-    pub model: Shape,
-    /// Weights to start from, where names and shapes agree; all others start fresh.
-    #[serde(default)]
-    pub initial_weights: Option<PathBuf>,
-    /// What to read.
-    pub data: MlmData,
-    /// The optimizer.
-    #[serde(default)]
-    pub optimizer: optimizer::Settings,
-    /// Steps and learning rate.
-    pub schedule: Schedule,
-    /// Checkpoints and log.
-    #[serde(default)]
-    pub saving: Saving,
-}
-
-/// Texts and masking of a masked-language-model run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MlmData {
-    /// Files of texts: `.jsonl` or `.txt`, with `.zst` if compressed.
-    pub texts: Vec<PathBuf>,
-    /// Tokens of one sequence, special tokens included.
-    pub tokens: usize,
-    /// Sequences of one step.
-    pub batch: usize,
-    /// Share of the tokens to predict.
-    #[serde(default = "default_masked")]
-    pub masked: f64,
-}
-
-fn default_masked() -> f64 {
-    0.15
-}
-
-/// A sentence-embedding run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SentenceRecipe {
-    /// Seed of every random choice.
-    pub seed: u64,
-    /// Folder of the tokenizer.
-    pub tokenizer: PathBuf,
-    /// Folder that receives the model, the log and the checkpoints.
-    pub out: PathBuf,
-    /// The encoder.
-    pub model: Shape,
-    /// Width of the projection after mean pooling; none leaves the encoder's own width.
-    #[serde(default)]
-    pub dense: Option<usize>,
-    /// Weights to start from, where names and shapes agree; all others start fresh. From a masked-language
-    /// model, or token vectors that `teach-vocabulary` computed.
-    #[serde(default)]
-    pub initial_weights: Option<PathBuf>,
-    /// What to read.
-    pub data: SentenceData,
-    /// What to optimize.
-    pub loss: SentenceLoss,
-    /// The optimizer.
-    #[serde(default)]
-    pub optimizer: optimizer::Settings,
-    /// Steps and learning rate.
-    pub schedule: Schedule,
-    /// Checkpoints and log.
-    #[serde(default)]
-    pub saving: Saving,
-}
-
-/// Pairs of a sentence-embedding run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SentenceData {
-    /// Lines of `{"query": ..., "positive": ...}`, `.jsonl` with `.zst` if compressed.
-    pub pairs: PathBuf,
-    /// The teacher's vectors of the queries, one row a line of `pairs` (NPY, f16 or f32).
-    #[serde(default)]
-    pub query_vectors: Option<PathBuf>,
-    /// The teacher's vectors of the positives, one row a line of `pairs`.
-    #[serde(default)]
-    pub positive_vectors: Option<PathBuf>,
-    /// Different positives in one step.
-    pub positives: usize,
-    /// Queries of each positive in one step, at most.
-    pub queries_per_positive: usize,
-    /// Longer queries are cut to this many tokens.
-    pub query_tokens: usize,
-    /// Longer positives are cut to this many tokens.
-    pub positive_tokens: usize,
-}
-
-/// The parts of the sentence loss and their weights; a part of weight 0 is not computed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Where a run computes, and in which number type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct SentenceLoss {
-    /// Weight of the in-batch negatives.
-    pub contrastive: f64,
-    /// What cosines are multiplied by there (the inverse of the temperature).
-    pub scale: f64,
-    /// Whether positives also search for their queries.
-    pub symmetric: bool,
-    /// Weight of the regression onto the teacher's vectors.
-    pub teacher_vectors: f64,
-    /// Weight of the divergence from the teacher's rows of similarities.
-    pub teacher_rows: f64,
-    /// What cosines are multiplied by there.
-    pub teacher_scale: f64,
+pub struct Compute {
+    /// The processor.
+    pub device: Processor,
+    /// The type of activations and gradients; weights and moments are kept in f32 in any case.
+    pub precision: Precision,
 }
 
-impl Default for SentenceLoss {
-    fn default() -> Self {
-        Self {
-            contrastive: 1.0,
-            scale: 20.0,
-            symmetric: false,
-            teacher_vectors: 0.0,
-            teacher_rows: 0.0,
-            teacher_scale: 20.0,
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Processor {
+    /// The central processor.
+    #[default]
+    Cpu,
+    /// The first NVIDIA GPU; the program must have been built with the feature `cuda`.
+    Cuda,
+}
+
+/// A number type of activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits with the range of 32; on a GPU only.
+    Bf16,
+}
+
+impl Compute {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// A GPU that this program was not built for or that cannot be opened; bf16 on the CPU.
+    pub fn open(self) -> Result<Device> {
+        match (self.device, self.precision) {
+            (Processor::Cpu, Precision::F32) => Ok(Device::Cpu),
+            (Processor::Cpu, Precision::Bf16) => Err(Error::Setting {
+                field: "compute.precision",
+                value: "bf16 on the CPU".into(),
+                accepted: "f32 on the CPU, f32 or bf16 with compute.device = \"cuda\"".into(),
+            }),
+            (Processor::Cuda, _) => Err(Error::Setting {
+                field: "compute.device",
+                value: "cuda".into(),
+                accepted: "cpu: this program was built without the feature cuda".into(),
+            }),
         }
+    }
+}
+
+/// What every recipe has, whatever its task.
+pub struct Frame<'a> {
+    /// Folder of the tokenizer.
+    pub tokenizer: &'a Path,
+    /// Folder that receives the model, the log and the checkpoints.
+    pub out: &'a Path,
+    /// The optimizer.
+    pub optimizer: optimizer::Settings,
+    /// Steps and learning rate.
+    pub schedule: Schedule,
+    /// Checkpoints and log.
+    pub saving: &'a Saving,
+}
+
+/// The settings of a task as one TOML file.
+pub trait Recipe: Clone + Serialize + DeserializeOwned {
+    /// What follows the recipe.
+    type Task: Task;
+
+    /// The part that all recipes share.
+    fn frame(&self) -> Frame<'_>;
+
+    /// Reads everything the recipe names and makes the model.
+    ///
+    /// # Errors
+    /// Files that are missing or do not fit each other, settings out of range.
+    fn task(self, tokenizer: Tokenizer) -> Result<Self::Task>;
+
+    /// The plan of a run.
+    ///
+    /// # Errors
+    /// None that a recipe can cause: it is written as JSON to name the run.
+    fn plan(&self) -> Result<Plan> {
+        let Frame {
+            out,
+            optimizer,
+            schedule,
+            saving,
+            ..
+        } = self.frame();
+        Ok(Plan {
+            optimizer,
+            schedule,
+            saving: saving.clone(),
+            out: out.to_owned(),
+            recipe: serde_json::to_string(self).map_err(|e| io(out)(e.into()))?,
+        })
     }
 }
 
@@ -265,6 +240,9 @@ fn set(table: &mut toml::Table, change: &str) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
+    use std::path::PathBuf;
+
+    use crate::MlmRecipe;
 
     const RECIPE: &str = r#"
         seed = 1

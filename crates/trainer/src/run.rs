@@ -17,6 +17,9 @@ use crate::schedule::Schedule;
 
 /// What is trained: a model, its data and its loss.
 pub trait Task {
+    /// What it trains on, in one line: counts, and batches an epoch.
+    fn describe(&self) -> String;
+
     /// Every trainable variable, sorted by name.
     fn variables(&self) -> Vec<(String, Var)>;
 
@@ -26,6 +29,14 @@ pub trait Task {
     /// # Errors
     /// When the model refuses the batch.
     fn loss(&self, batch: u64) -> Result<TaskLoss>;
+
+    /// Scores on held-out data, the one that decides first, higher is better; empty when the recipe names none.
+    ///
+    /// # Errors
+    /// When the model refuses the data.
+    fn evaluate(&self) -> Result<Vec<(&'static str, f64)>> {
+        Ok(Vec::new())
+    }
 
     /// Writes the model as a folder that others can open.
     ///

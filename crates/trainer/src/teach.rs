@@ -8,7 +8,7 @@ use encoder::{Batch, Pass, SentenceEncoder};
 use text::Tokenizer;
 
 use crate::error::{Result, io};
-use crate::pairs;
+use crate::tasks::sentence::pairs;
 
 /// Tokens of one batch, so that memory does not depend on the lengths.
 const BATCH_TOKENS: usize = 8192;

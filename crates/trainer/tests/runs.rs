@@ -7,8 +7,8 @@ use std::time::Duration;
 use candle_core::{Device, Tensor, Var};
 use text::Tokenizer;
 use trainer::optimizer::AdamW;
-use trainer::recipe::{self, MlmRecipe, SentenceRecipe};
-use trainer::{MlmTask, Outcome, Plan, Run, SentenceTask, Task, TaskLoss};
+use trainer::recipe;
+use trainer::{MlmRecipe, MlmTask, Outcome, Plan, Run, SentenceRecipe, SentenceTask, Task, TaskLoss};
 
 type Checked = Result<(), Box<dyn Error>>;
 
@@ -316,6 +316,10 @@ fn teacher_vectors_of_another_shape_are_refused() -> Checked {
 struct Twice<'a>(&'a dyn Task);
 
 impl Task for Twice<'_> {
+    fn describe(&self) -> String {
+        "a test".into()
+    }
+
     fn variables(&self) -> Vec<(String, Var)> {
         self.0.variables()
     }
@@ -393,6 +397,10 @@ struct Broken {
 }
 
 impl Task for Broken {
+    fn describe(&self) -> String {
+        "a test".into()
+    }
+
     fn variables(&self) -> Vec<(String, Var)> {
         vec![
             ("unused".into(), self.unused.clone()),

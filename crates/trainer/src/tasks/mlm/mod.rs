@@ -1,17 +1,21 @@
 //! The masked-language-model task (Devlin et al. 2018, section 3.1): fill in the blanks.
 
+mod recipe;
+
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use encoder::{Batch, Config, MaskedLm, Parameters, Pass};
 use rand::Rng;
 use rand::seq::SliceRandom as _;
 use text::{SpecialIds, Tokenizer};
 
 use crate::error::{Error, Result};
-use crate::recipe::MlmRecipe;
+use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
 use crate::{loss, random, texts};
+
+pub use recipe::{MlmData, MlmRecipe};
 
 /// A masked language model with its sequences in memory.
 pub struct MlmTask {
@@ -62,7 +66,8 @@ impl MlmTask {
         let config = recipe
             .model
             .config(tokenizer.vocabulary_size(), tokenizer.special().pad);
-        let parameters = Parameters::fresh(recipe.seed, &Device::Cpu);
+        let device = recipe.compute.open()?;
+        let parameters = Parameters::fresh(recipe.seed, &device);
         let model = MaskedLm::new(&parameters, &config)?;
         if let Some(path) = &recipe.initial_weights {
             initialise(&parameters.vars(), path)?;
@@ -110,7 +115,30 @@ impl MlmTask {
     }
 }
 
+impl Recipe for MlmRecipe {
+    type Task = MlmTask;
+
+    fn frame(&self) -> Frame<'_> {
+        Frame {
+            tokenizer: &self.tokenizer,
+            out: &self.out,
+            optimizer: self.optimizer,
+            schedule: self.schedule,
+            saving: &self.saving,
+        }
+    }
+
+    fn task(self, tokenizer: Tokenizer) -> Result<MlmTask> {
+        MlmTask::new(self, tokenizer)
+    }
+}
+
 impl Task for MlmTask {
+    fn describe(&self) -> String {
+        let (tokens, epoch) = (self.tokens(), self.steps_per_epoch());
+        format!("{tokens} tokens of text, {epoch} batches an epoch")
+    }
+
     fn variables(&self) -> Vec<(String, Var)> {
         self.parameters.vars()
     }
@@ -133,15 +161,23 @@ impl Task for MlmTask {
             places.extend(masked.iter().map(|&(at, _)| (number * tokens + at) as u32));
             targets.extend(masked.iter().map(|&(_, id)| id));
         }
-        let batch = Batch::new(&rows, None, self.tokenizer.special().pad, &Device::Cpu)?;
+        let batch = Batch::new(
+            &rows,
+            None,
+            self.tokenizer.special().pad,
+            self.parameters.device(),
+        )?;
         let mut pass = Pass::train(self.recipe.seed ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let hidden = self.model.bert.forward(&batch, &mut pass)?.flatten(0, 1)?;
-        let places = Tensor::new(places.as_slice(), &Device::Cpu)?;
+        let places = Tensor::new(places.as_slice(), self.parameters.device())?;
         let logits = self
             .model
             .head
             .forward(&hidden.index_select(&places, 0)?, &pass)?;
-        let loss = loss::cross_entropy(&logits, &Tensor::new(targets.as_slice(), &Device::Cpu)?)?;
+        let loss = loss::cross_entropy(
+            &logits,
+            &Tensor::new(targets.as_slice(), self.parameters.device())?,
+        )?;
         Ok(TaskLoss {
             parts: vec![("mlm", loss.to_scalar::<f32>()?)],
             loss,

@@ -7,9 +7,9 @@ use rand::seq::SliceRandom as _;
 use serde::Deserialize;
 use text::Tokenizer;
 
+use super::SentenceData;
 use crate::error::Result;
 use crate::random;
-use crate::recipe::SentenceData;
 use crate::texts;
 
 /// A line of a pairs file. Other keys are allowed and ignored.

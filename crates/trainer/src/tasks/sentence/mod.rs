@@ -1,5 +1,8 @@
 //! The sentence-embedding task: queries near their passages, and both near the teacher's vectors.
 
+pub mod pairs;
+mod recipe;
+
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -9,10 +12,12 @@ use rand::seq::SliceRandom as _;
 use text::Tokenizer;
 
 use crate::error::{Error, Result};
-use crate::pairs::{self, Group};
-use crate::recipe::{SentenceLoss, SentenceRecipe};
+use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
 use crate::{loss, random};
+
+use pairs::Group;
+pub use recipe::{SentenceData, SentenceLoss, SentenceRecipe};
 
 /// A sentence encoder with its pairs and teacher vectors in memory.
 pub struct SentenceTask {
@@ -59,7 +64,8 @@ impl SentenceTask {
         let config = recipe
             .model
             .config(tokenizer.vocabulary_size(), tokenizer.special().pad);
-        let parameters = Parameters::fresh(recipe.seed, &Device::Cpu);
+        let device = recipe.compute.open()?;
+        let parameters = Parameters::fresh(recipe.seed, &device);
         let model = SentenceEncoder::fresh(&parameters, &config, Pooling::Mean, recipe.dense, true)?;
         if let Some(path) = &recipe.initial_weights {
             initialise(&model.vars(), path)?;
@@ -91,6 +97,10 @@ impl SentenceTask {
     /// The model as it is now.
     pub fn model(&self) -> &SentenceEncoder {
         &self.model
+    }
+
+    fn device(&self) -> &Device {
+        self.model.bert().word_embeddings().device()
     }
 
     fn batch(&self, step: u64) -> Step {
@@ -140,12 +150,35 @@ impl SentenceTask {
     }
 
     fn embed(&self, rows: &[Vec<u32>], pass: &mut Pass) -> Result<Tensor> {
-        let batch = Batch::new(rows, None, self.tokenizer.special().pad, &Device::Cpu)?;
+        let batch = Batch::new(rows, None, self.tokenizer.special().pad, self.device())?;
         Ok(self.model.forward(&batch, pass)?)
     }
 }
 
+impl Recipe for SentenceRecipe {
+    type Task = SentenceTask;
+
+    fn frame(&self) -> Frame<'_> {
+        Frame {
+            tokenizer: &self.tokenizer,
+            out: &self.out,
+            optimizer: self.optimizer,
+            schedule: self.schedule,
+            saving: &self.saving,
+        }
+    }
+
+    fn task(self, tokenizer: Tokenizer) -> Result<SentenceTask> {
+        SentenceTask::new(self, tokenizer)
+    }
+}
+
 impl Task for SentenceTask {
+    fn describe(&self) -> String {
+        let ((positives, queries), epoch) = (self.counts(), self.steps_per_epoch());
+        format!("{queries} queries of {positives} positives, {epoch} batches an epoch")
+    }
+
     fn variables(&self) -> Vec<(String, Var)> {
         self.model.vars()
     }
@@ -156,7 +189,7 @@ impl Task for SentenceTask {
         let queries = self.embed(&batch.queries, &mut pass)?;
         let positives = self.embed(&batch.positives, &mut pass)?;
         let similarities = queries.matmul(&positives.t()?)?;
-        let owner = Tensor::new(batch.owner.as_slice(), &Device::Cpu)?;
+        let owner = Tensor::new(batch.owner.as_slice(), self.device())?;
         let settings = &self.recipe.loss;
         let mut parts = Parts::default();
         if settings.contrastive > 0.0 {
@@ -164,8 +197,9 @@ impl Task for SentenceTask {
             parts.add("contrastive", settings.contrastive, value)?;
         }
         if let Some(teacher) = &self.teacher {
-            let their_queries = rows_of(&teacher.queries, &batch.query_rows)?;
-            let their_positives = rows_of(&teacher.positives, &batch.positive_rows)?;
+            let their_queries = rows_of(&teacher.queries, &batch.query_rows)?.to_device(self.device())?;
+            let their_positives =
+                rows_of(&teacher.positives, &batch.positive_rows)?.to_device(self.device())?;
             if settings.teacher_vectors > 0.0 {
                 let of_queries = loss::cosine(&queries, &their_queries)?;
                 let of_positives = loss::cosine(&positives, &their_positives)?;
