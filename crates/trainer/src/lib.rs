@@ -14,6 +14,7 @@ pub mod random;
 pub mod recipe;
 mod run;
 pub mod schedule;
+pub mod start;
 pub mod tasks;
 pub mod teach;
 pub mod texts;

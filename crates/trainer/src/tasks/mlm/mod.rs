@@ -13,6 +13,7 @@ use text::{SpecialIds, Tokenizer};
 use crate::error::{Error, Result};
 use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
+use crate::start::Beginning;
 use crate::{loss, random, texts};
 
 pub use recipe::{MlmData, MlmRecipe};
@@ -63,19 +64,18 @@ impl MlmTask {
                 accepted: "above 0 and below 1".into(),
             });
         }
-        let config = recipe
-            .model
-            .config(tokenizer.vocabulary_size(), tokenizer.special().pad);
+        let begin = Beginning::new(recipe.model.as_ref(), recipe.start.as_ref(), &tokenizer)?;
         let device = recipe.compute.open()?;
         let parameters = Parameters::fresh(recipe.seed, &device);
-        let model = MaskedLm::new(&parameters, &config)?;
+        let model = MaskedLm::new(&parameters, &begin.config)?;
+        begin.fill(&parameters.vars())?;
         if let Some(path) = &recipe.initial_weights {
             initialise(&parameters.vars(), path)?;
         }
         Ok(Self {
             recipe,
             tokenizer,
-            config,
+            config: begin.config,
             parameters,
             model,
             stream,
@@ -192,7 +192,7 @@ impl Task for MlmTask {
         std::fs::write(&config, self.config.to_json()).map_err(crate::error::io(&config))?;
         self.parameters
             .save(&folder.join("model.safetensors"), DType::F32)?;
-        Ok(self.tokenizer.save(folder, self.recipe.model.positions)?)
+        Ok(self.tokenizer.save(folder, self.config.max_position_embeddings)?)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::optimizer;
 use crate::recipe::{Compute, Saving, Shape};
 use crate::schedule::Schedule;
+use crate::start::Start;
 
 /// A masked-language-model run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,8 +19,12 @@ pub struct MlmRecipe {
     pub tokenizer: PathBuf,
     /// Folder that receives the model, the log and the checkpoints.
     pub out: PathBuf,
-    /// The encoder.
-    pub model: Shape,
+    /// The shape of a new encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Shape>,
+    /// Or the model that it starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     /// Weights to start from, where names and shapes agree; all others start fresh.
     #[serde(default)]
     pub initial_weights: Option<PathBuf>,

@@ -14,6 +14,7 @@ use text::Tokenizer;
 use crate::error::{Error, Result};
 use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
+use crate::start::Beginning;
 use crate::{loss, random};
 
 use pairs::Group;
@@ -61,12 +62,11 @@ impl SentenceTask {
                 accepted: format!("2 to {}, the different positives of the pairs file", groups.len()),
             });
         }
-        let config = recipe
-            .model
-            .config(tokenizer.vocabulary_size(), tokenizer.special().pad);
+        let begin = Beginning::new(recipe.model.as_ref(), recipe.start.as_ref(), &tokenizer)?;
         let device = recipe.compute.open()?;
         let parameters = Parameters::fresh(recipe.seed, &device);
-        let model = SentenceEncoder::fresh(&parameters, &config, Pooling::Mean, recipe.dense, true)?;
+        let model = SentenceEncoder::fresh(&parameters, &begin.config, Pooling::Mean, recipe.dense, true)?;
+        begin.fill(&model.vars())?;
         if let Some(path) = &recipe.initial_weights {
             initialise(&model.vars(), path)?;
         }
@@ -225,7 +225,7 @@ impl Task for SentenceTask {
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        let max_tokens = self.recipe.model.positions;
+        let max_tokens = self.model.bert().config().max_position_embeddings;
         self.model.save(folder, DType::F16, max_tokens)?;
         Ok(self.tokenizer.save(folder, max_tokens)?)
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::optimizer;
 use crate::recipe::{Compute, Saving, Shape};
 use crate::schedule::Schedule;
+use crate::start::Start;
 
 /// A sentence-embedding run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,8 +19,12 @@ pub struct SentenceRecipe {
     pub tokenizer: PathBuf,
     /// Folder that receives the model, the log and the checkpoints.
     pub out: PathBuf,
-    /// The encoder.
-    pub model: Shape,
+    /// The shape of a new encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Shape>,
+    /// Or the model that it starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     /// Width of the projection after mean pooling; none leaves the encoder's own width.
     #[serde(default)]
     pub dense: Option<usize>,
