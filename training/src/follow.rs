@@ -41,8 +41,8 @@ pub(crate) fn follow<R: Recipe>(
     train(&task, plan, options, show_progress, screen)
 }
 
-fn train(
-    task: &dyn Task,
+fn train<T: Task>(
+    task: &T,
     plan: Plan,
     options: &FromRecipe,
     show_progress: bool,
@@ -116,7 +116,7 @@ fn tell(report: &Report, screen: &mut dyn Write) -> std::io::Result<()> {
 }
 
 /// Says what a run would take, from the time of a few forward passes and the usual threefold of it for a step.
-fn dry_run(task: &dyn Task, plan: &Plan, screen: &mut dyn Write) -> Result<()> {
+fn dry_run(task: &impl Task, plan: &Plan, screen: &mut dyn Write) -> Result<()> {
     const STEPS: u64 = 3;
     let variables = task.variables();
     let parameters: usize = variables.iter().map(|(_, var)| var.elem_count()).sum();

@@ -83,6 +83,9 @@ pub enum Error {
         /// What was in the batch.
         batch: String,
     },
+    /// The thread that prepares batches ended before the run.
+    #[error("no more batches are prepared: the thread that does it has ended")]
+    NoBatch,
     /// Some variables learn nothing.
     #[error("after {steps} steps these variables have received no gradient: {}", variables.join(", "))]
     NoGradient {

@@ -8,6 +8,7 @@ use candle_core::{DType, Tensor, Var};
 use encoder::{Batch, Config, MaskedLm, Parameters, Pass};
 use rand::Rng;
 use rand::seq::SliceRandom as _;
+use serde::Serialize;
 use text::{SpecialIds, Tokenizer};
 
 use crate::error::{Error, Result};
@@ -28,6 +29,16 @@ pub struct MlmTask {
     /// All texts as token ids, one after the other, without special tokens.
     stream: Vec<u32>,
     marks: Marks,
+}
+
+/// Sequences with hidden tokens.
+#[derive(Debug, Serialize)]
+pub struct MlmBatch {
+    rows: Vec<Vec<u32>>,
+    /// Where tokens were hidden, counted over all rows.
+    places: Vec<u32>,
+    /// What they were.
+    targets: Vec<u32>,
 }
 
 /// The special tokens that masking and framing need.
@@ -134,6 +145,8 @@ impl Recipe for MlmRecipe {
 }
 
 impl Task for MlmTask {
+    type Batch = MlmBatch;
+
     fn describe(&self) -> String {
         let (tokens, epoch) = (self.tokens(), self.steps_per_epoch());
         format!("{tokens} tokens of text, {epoch} batches an epoch")
@@ -143,7 +156,7 @@ impl Task for MlmTask {
         self.parameters.vars()
     }
 
-    fn loss(&self, step: u64) -> Result<TaskLoss> {
+    fn prepare(&self, step: u64) -> Result<MlmBatch> {
         let mut rows = self.sequences_of(step);
         let mut random = random::stream(self.recipe.seed, "masking", step);
         let tokens = self.recipe.data.tokens;
@@ -161,12 +174,20 @@ impl Task for MlmTask {
             places.extend(masked.iter().map(|&(at, _)| (number * tokens + at) as u32));
             targets.extend(masked.iter().map(|&(_, id)| id));
         }
-        let batch = Batch::new(
-            &rows,
-            None,
-            self.tokenizer.special().pad,
-            self.parameters.device(),
-        )?;
+        Ok(MlmBatch {
+            rows,
+            places,
+            targets,
+        })
+    }
+
+    fn compute(&self, step: u64, prepared: &MlmBatch) -> Result<TaskLoss> {
+        let MlmBatch {
+            rows,
+            places,
+            targets,
+        } = prepared;
+        let batch = Batch::new(rows, None, self.tokenizer.special().pad, self.parameters.device())?;
         let mut pass = Pass::train(self.recipe.seed ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let hidden = self.model.bert.forward(&batch, &mut pass)?.flatten(0, 1)?;
         let places = Tensor::new(places.as_slice(), self.parameters.device())?;
@@ -181,7 +202,7 @@ impl Task for MlmTask {
         Ok(TaskLoss {
             parts: vec![("mlm", loss.to_scalar::<f32>()?)],
             loss,
-            tokens: rows.len() * tokens,
+            tokens: rows.iter().map(Vec::len).sum(),
             batch: format!("step {step} of the text stream"),
         })
     }

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use candle_core::{DType, Device, Tensor, Var};
 use encoder::{Batch, Parameters, Pass, Pooling, SentenceEncoder};
 use rand::seq::SliceRandom as _;
+use serde::Serialize;
 use text::Tokenizer;
 
 use crate::error::{Error, Result};
@@ -38,7 +39,8 @@ struct Teacher {
 }
 
 /// What one step looks at.
-struct Step {
+#[derive(Debug, Serialize)]
+pub struct Step {
     positives: Vec<Vec<u32>>,
     positive_rows: Vec<u32>,
     queries: Vec<Vec<u32>>,
@@ -103,7 +105,7 @@ impl SentenceTask {
         self.model.bert().word_embeddings().device()
     }
 
-    fn batch(&self, step: u64) -> Step {
+    fn members_of(&self, step: u64) -> Vec<u32> {
         let (epoch, at) = (
             step / self.steps_per_epoch(),
             (step % self.steps_per_epoch()) as usize,
@@ -116,11 +118,10 @@ impl SentenceTask {
             let batches = pairs::epoch(&self.groups, self.recipe.data.positives, self.recipe.seed, epoch);
             *order = Some((epoch, batches));
         }
-        let members = order
+        order
             .as_ref()
             .map(|(_, batches)| batches[at].clone())
-            .unwrap_or_default();
-        self.gather(&members, step)
+            .unwrap_or_default()
     }
 
     fn gather(&self, members: &[u32], step: u64) -> Step {
@@ -174,6 +175,8 @@ impl Recipe for SentenceRecipe {
 }
 
 impl Task for SentenceTask {
+    type Batch = Step;
+
     fn describe(&self) -> String {
         let ((positives, queries), epoch) = (self.counts(), self.steps_per_epoch());
         format!("{queries} queries of {positives} positives, {epoch} batches an epoch")
@@ -183,8 +186,11 @@ impl Task for SentenceTask {
         self.model.vars()
     }
 
-    fn loss(&self, step: u64) -> Result<TaskLoss> {
-        let batch = self.batch(step);
+    fn prepare(&self, step: u64) -> Result<Step> {
+        Ok(self.gather(&self.members_of(step), step))
+    }
+
+    fn compute(&self, step: u64, batch: &Step) -> Result<TaskLoss> {
         let mut pass = Pass::train(self.recipe.seed ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let queries = self.embed(&batch.queries, &mut pass)?;
         let positives = self.embed(&batch.positives, &mut pass)?;

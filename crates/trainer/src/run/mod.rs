@@ -1,13 +1,16 @@
 //! The training loop: batch, loss, backward, clip, step, report, save.
 
-use std::collections::HashMap;
+mod feed;
+mod report;
+mod task;
+mod weights;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use candle_core::{Device, Tensor, Var};
-use serde::Serialize;
+use candle_core::Tensor;
 
 use crate::checkpoint::{self, State};
 use crate::error::{Error, Result, io};
@@ -15,47 +18,11 @@ use crate::optimizer::{self, AdamW, Gradients};
 use crate::recipe::Saving;
 use crate::schedule::Schedule;
 
-/// What is trained: a model, its data and its loss.
-pub trait Task {
-    /// What it trains on, in one line: counts, and batches an epoch.
-    fn describe(&self) -> String;
-
-    /// Every trainable variable, sorted by name.
-    fn variables(&self) -> Vec<(String, Var)>;
-
-    /// The loss of a batch. The task decides by itself, from its seed and the number alone, what is in it. A step
-    /// takes one batch, or as many as `accumulate` says.
-    ///
-    /// # Errors
-    /// When the model refuses the batch.
-    fn loss(&self, batch: u64) -> Result<TaskLoss>;
-
-    /// Scores on held-out data, the one that decides first, higher is better; empty when the recipe names none.
-    ///
-    /// # Errors
-    /// When the model refuses the data.
-    fn evaluate(&self) -> Result<Vec<(&'static str, f64)>> {
-        Ok(Vec::new())
-    }
-
-    /// Writes the model as a folder that others can open.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    fn save(&self, folder: &Path) -> Result<()>;
-}
-
-/// The loss of one batch.
-pub struct TaskLoss {
-    /// What is minimized, a scalar.
-    pub loss: Tensor,
-    /// Its parts before weighting, for the log.
-    pub parts: Vec<(&'static str, f32)>,
-    /// Tokens in the batch.
-    pub tokens: usize,
-    /// What was in the batch, for errors.
-    pub batch: String,
-}
+use feed::Feed;
+pub use report::Report;
+use report::{Done, Window};
+pub use task::{Task, TaskLoss};
+pub(crate) use weights::initialise;
 
 /// The settings of a run that do not depend on its task.
 #[derive(Debug, Clone)]
@@ -70,29 +37,6 @@ pub struct Plan {
     pub out: PathBuf,
     /// Names the run: a checkpoint of another recipe is refused.
     pub recipe: String,
-}
-
-/// What happened since the last report.
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    /// Steps done.
-    pub step: u64,
-    /// Share of the run that is done, 0 to 1.
-    pub progress: f64,
-    /// Loss of the last step.
-    pub loss: f32,
-    /// Its parts, averaged since the last report.
-    pub parts: HashMap<&'static str, f32>,
-    /// Learning rate of the last step.
-    pub learning_rate: f64,
-    /// Norm of all gradients of the last step, before clipping.
-    pub gradient_norm: f64,
-    /// Tokens a second since the last report.
-    pub tokens_per_second: f64,
-    /// Tokens seen since the program started.
-    pub tokens: u64,
-    /// Seconds that the run has taken, over all its resumptions.
-    pub seconds: f64,
 }
 
 /// How a run ended.
@@ -110,8 +54,8 @@ pub struct Outcome {
 const GUARD_STEPS: u64 = 20;
 
 /// A run in progress. The clock tells the time since the program's start; it comes from the caller.
-pub struct Run<'a> {
-    task: &'a dyn Task,
+pub struct Run<'a, T: Task> {
+    task: &'a T,
     plan: Plan,
     adam: AdamW,
     clock: &'a dyn Fn() -> Duration,
@@ -122,18 +66,13 @@ pub struct Run<'a> {
     log: File,
 }
 
-impl<'a> Run<'a> {
+impl<'a, T: Task> Run<'a, T> {
     /// Prepares a run: from its last checkpoint if there is one and `resume` is set, else from the start.
     ///
     /// # Errors
     /// When there are checkpoints and `resume` is not set, or they belong to another recipe, or are damaged; when
     /// `accumulate` is 0.
-    pub fn new(
-        task: &'a dyn Task,
-        plan: Plan,
-        clock: &'a dyn Fn() -> Duration,
-        resume: bool,
-    ) -> Result<Self> {
+    pub fn new(task: &'a T, plan: Plan, clock: &'a dyn Fn() -> Duration, resume: bool) -> Result<Self> {
         if plan.optimizer.accumulate == 0 {
             return Err(Error::Setting {
                 field: "optimizer.accumulate",
@@ -190,13 +129,20 @@ impl<'a> Run<'a> {
     /// # Errors
     /// A loss or gradient that is not finite, a variable that receives no gradient, a file that cannot be
     /// written.
-    pub fn finish(mut self, mut report: impl FnMut(&Report)) -> Result<Outcome> {
+    pub fn finish(self, report: impl FnMut(&Report)) -> Result<Outcome> {
+        let count = self.plan.optimizer.accumulate;
+        let numbers = self.step * count..self.plan.schedule.steps * count;
+        let (task, clock) = (self.task, self.clock);
+        std::thread::scope(|scope| self.follow(Feed::start(scope, task, numbers, clock), report))
+    }
+
+    fn follow(mut self, mut feed: Feed<'_, T>, mut report: impl FnMut(&Report)) -> Result<Outcome> {
         let mut window = Window::new(self.seconds());
         let mut loss = f32::NAN;
         while self.progress() < 1.0 {
-            let done = self.advance()?;
+            let done = self.advance(&mut feed)?;
             loss = done.loss;
-            window.add(&done);
+            window.add(&done, feed.take_waited());
             if self.step.is_multiple_of(self.plan.saving.log_steps.max(1)) || self.progress() >= 1.0 {
                 let line = window.report(&done, self.step, self.progress(), self.seconds());
                 self.write_log(&line)?;
@@ -216,7 +162,7 @@ impl<'a> Run<'a> {
     }
 
     /// One step.
-    fn advance(&mut self) -> Result<Done> {
+    fn advance(&mut self, feed: &mut Feed<'_, T>) -> Result<Done> {
         let count = self.plan.optimizer.accumulate;
         let mut done = Done {
             rate: self.plan.optimizer.learning_rate * self.plan.schedule.factor(self.progress()),
@@ -224,13 +170,14 @@ impl<'a> Run<'a> {
         };
         let mut sum: Option<Gradients> = None;
         let mut batches = Vec::new();
-        for number in self.step * count..(self.step + 1) * count {
+        for _ in 0..count {
+            let (number, batch) = feed.next()?;
             let TaskLoss {
                 loss,
                 parts,
                 tokens,
                 batch,
-            } = self.task.loss(number)?;
+            } = self.task.compute(number, &batch)?;
             self.check_loss(&loss, &batch)?;
             done.add(&loss, parts, tokens, count)?;
             // The mean over the batches, as if they were one.
@@ -309,138 +256,4 @@ impl<'a> Run<'a> {
         let line = serde_json::to_string(line).map_err(|e| io(&path)(e.into()))?;
         writeln!(self.log, "{line}").map_err(io(&path))
     }
-}
-
-/// What one step did: means of its batches, and their tokens together.
-#[derive(Default)]
-struct Done {
-    loss: f32,
-    parts: HashMap<&'static str, f32>,
-    tokens: usize,
-    rate: f64,
-    norm: f64,
-}
-
-impl Done {
-    /// Takes in one batch of `count`.
-    fn add(
-        &mut self,
-        loss: &Tensor,
-        parts: Vec<(&'static str, f32)>,
-        tokens: usize,
-        count: u64,
-    ) -> Result<()> {
-        self.loss += loss.to_scalar::<f32>()? / count as f32;
-        for (name, value) in parts {
-            *self.parts.entry(name).or_default() += value / count as f32;
-        }
-        self.tokens += tokens;
-        Ok(())
-    }
-}
-
-/// Sums since the last report.
-struct Window {
-    parts: HashMap<&'static str, f32>,
-    steps: usize,
-    tokens: usize,
-    tokens_before: u64,
-    began: f64,
-}
-
-impl Window {
-    fn new(now: f64) -> Self {
-        Self {
-            parts: HashMap::new(),
-            steps: 0,
-            tokens: 0,
-            tokens_before: 0,
-            began: now,
-        }
-    }
-
-    fn add(&mut self, done: &Done) {
-        for (&name, value) in &done.parts {
-            *self.parts.entry(name).or_default() += value;
-        }
-        self.steps += 1;
-        self.tokens += done.tokens;
-    }
-
-    /// The report, after which the window is empty again.
-    fn report(&mut self, last: &Done, step: u64, progress: f64, now: f64) -> Report {
-        let steps = self.steps.max(1) as f32;
-        let report = Report {
-            step,
-            progress,
-            loss: last.loss,
-            parts: self
-                .parts
-                .iter()
-                .map(|(&name, &sum)| (name, sum / steps))
-                .collect(),
-            learning_rate: last.rate,
-            gradient_norm: last.norm,
-            tokens_per_second: self.tokens as f64 / (now - self.began).max(1e-9),
-            tokens: self.tokens_before + self.tokens as u64,
-            seconds: now,
-        };
-        let tokens_before = report.tokens;
-        *self = Self {
-            tokens_before,
-            ..Self::new(now)
-        };
-        report
-    }
-}
-
-/// Sets the variables that a safetensors file has under the same name and shape; the names of an encoder are
-/// tried with and without `bert.`. At least one must fit.
-pub(crate) fn initialise(vars: &[(String, Var)], path: &Path) -> Result<()> {
-    let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
-    let mut fitting = 0;
-    for (name, var) in vars {
-        let found = tensors.get(name).or_else(|| tensors.get(&format!("bert.{name}")));
-        let stacked = || stacked(&tensors, name).transpose();
-        let Some(tensor) = found.cloned().map(Ok).or_else(stacked).transpose()? else {
-            continue;
-        };
-        if tensor.dims() != var.dims() {
-            return Err(Error::Mismatch {
-                what: format!("{name} in {}", path.display()),
-                expected: format!("{:?}", var.dims()),
-                found: format!("{:?}", tensor.dims()),
-            });
-        }
-        var.set(&tensor.to_dtype(var.dtype())?)?;
-        fitting += 1;
-    }
-    if fitting == 0 {
-        return Err(Error::Mismatch {
-            what: format!("initial weights {}", path.display()),
-            expected: "at least one variable of the model".into(),
-            found: "none".into(),
-        });
-    }
-    Ok(())
-}
-
-/// Query, key and value are one variable here and three on disk.
-fn stacked(tensors: &HashMap<String, Tensor>, name: &str) -> Result<Option<Tensor>> {
-    let Some((before, after)) = name.split_once(".qkv.") else {
-        return Ok(None);
-    };
-    let parts: Vec<&Tensor> = ["query", "key", "value"]
-        .iter()
-        .filter_map(|part| {
-            let part = format!("{before}.{part}.{after}");
-            tensors
-                .get(&part)
-                .or_else(|| tensors.get(&format!("bert.{part}")))
-        })
-        .collect();
-    if parts.len() < 3 {
-        return Ok(None);
-    }
-    Ok(Some(Tensor::cat(&parts, 0)?))
 }
