@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use encoder::{Device, ModelFiles, SentenceEncoder};
 use text::{Tokenizer, vocabulary};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
@@ -15,7 +15,7 @@ use crate::gather::{PairsArgs, gather_pairs};
 /// What can be trained.
 #[derive(Debug, Subcommand)]
 pub enum TrainCommand {
-    /// Train a WordPiece vocabulary on texts.
+    /// Train a vocabulary on texts: WordPiece, byte pairs or unigrams.
     Vocab(Vocab),
     /// Pre-train an encoder: fill in the blanks of texts.
     Mlm(FromRecipe),
@@ -38,10 +38,13 @@ pub struct Vocab {
     /// Folder that receives the tokenizer.
     #[arg(long)]
     out: PathBuf,
+    /// What words are cut into, and the special tokens with it: those of BERT, RoBERTa or XLM-R.
+    #[arg(long, value_enum, default_value_t = Kind::Wordpiece)]
+    kind: Kind,
     /// Entries of the vocabulary.
     #[arg(long, default_value_t = 16_000)]
     size: usize,
-    /// Characters kept, the most frequent first.
+    /// Characters kept, the most frequent first; byte pairs have all bytes instead.
     #[arg(long, default_value_t = 400)]
     alphabet: usize,
     /// Keep upper case and accents.
@@ -53,6 +56,27 @@ pub struct Vocab {
     /// Longest input of the models to come, kept in the tokenizer's files.
     #[arg(long, default_value_t = 512)]
     max_tokens: usize,
+}
+
+/// Kinds of vocabularies.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Pieces of words, as BERT.
+    Wordpiece,
+    /// Pieces of bytes, as RoBERTa.
+    Bpe,
+    /// Pieces with probabilities, as SentencePiece and XLM-R.
+    Unigram,
+}
+
+impl From<Kind> for vocabulary::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Wordpiece => Self::Wordpiece,
+            Kind::Bpe => Self::Bpe,
+            Kind::Unigram => Self::Unigram,
+        }
+    }
 }
 
 /// Options of `teach`.
@@ -104,6 +128,7 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
 
 fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {
     let settings = vocabulary::Settings {
+        kind: options.kind.into(),
         size: options.size,
         alphabet_max: options.alphabet,
         lower_case: !options.cased,
@@ -113,7 +138,7 @@ fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {
     let documents = texts::all_documents(&options.files)?.step_by(options.every.max(1));
     // The trainer takes plain texts, so the first damaged line ends the stream and is reported after it.
     let documents = documents.map_while(|text| text.map_err(|e| failure = Some(e)).ok());
-    let tokenizer = vocabulary::train_wordpiece(documents, settings)?;
+    let tokenizer = vocabulary::train(documents, settings)?;
     if let Some(failure) = failure {
         return Err(failure.into());
     }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use text::Tokenizer;
-use text::vocabulary::{Settings, train_wordpiece};
+use text::vocabulary::{Settings, train};
 
 fn tokenizer(lower_case: bool) -> Tokenizer {
     let texts = [
@@ -15,8 +15,9 @@ fn tokenizer(lower_case: bool) -> Tokenizer {
         min_frequency: 1,
         alphabet_max: 70,
         lower_case,
+        ..Settings::default()
     };
-    train_wordpiece(texts.into_iter().map(str::to_owned), settings).unwrap()
+    train(texts.into_iter().map(str::to_owned), settings).unwrap()
 }
 
 fn check(tokenizer: &Tokenizer, text: &str, max_tokens: usize) {

@@ -5,7 +5,7 @@
 use encoder::{Config, DType, Device, PairScorer, Parameters, Pooling, SentenceEncoder};
 use tempfile::TempDir;
 use text::Tokenizer;
-use text::vocabulary::{Settings, train_wordpiece};
+use text::vocabulary::{Settings, train};
 
 /// Longest input of the models, in tokens.
 pub(crate) const LONGEST: usize = 48;
@@ -45,8 +45,9 @@ fn tokenizer() -> Tokenizer {
         min_frequency: 1,
         alphabet_max: 40,
         lower_case: true,
+        ..Settings::default()
     };
-    train_wordpiece(texts.into_iter().map(str::to_owned), settings).unwrap()
+    train(texts.into_iter().map(str::to_owned), settings).unwrap()
 }
 
 fn config(tokenizer: &Tokenizer) -> Config {
