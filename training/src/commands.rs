@@ -11,6 +11,7 @@ use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
 use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
+use crate::mine::{MineArgs, mine_pairs};
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -23,6 +24,8 @@ pub enum TrainCommand {
     Sentence(FromRecipe),
     /// Make a file of pairs out of documents, pairs and questions.
     Pairs(PairsArgs),
+    /// Find hard negatives for the queries of a pairs file.
+    Mine(MineArgs),
     /// Compute a teacher's vectors of the texts of a pairs file.
     Teach(Teach),
     /// Make first token vectors for a vocabulary out of a teacher.
@@ -121,6 +124,7 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Mlm(options) => follow::<MlmRecipe>(&options, show_progress, screen),
         TrainCommand::Sentence(options) => follow::<SentenceRecipe>(&options, show_progress, screen),
         TrainCommand::Pairs(options) => gather_pairs(&options, screen),
+        TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
         TrainCommand::Teach(options) => compute_teacher(&options, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
     }

@@ -3,5 +3,6 @@
 mod commands;
 mod follow;
 mod gather;
+mod mine;
 
 pub use commands::{TrainCommand, run};

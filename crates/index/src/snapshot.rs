@@ -177,6 +177,28 @@ impl Snapshot {
             .transpose()
     }
 
+    /// The passages of the document of that id, in order; none when there is no such document.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub fn passages_of(&self, id: &DocumentId) -> Result<Vec<PassageRef>, StoreError> {
+        for (part, live) in (0..).zip(&self.parts) {
+            let documents = &live.segment.documents;
+            if let Some(document) = documents.find(id.as_str(), &live.deleted)? {
+                let passage = |row| {
+                    Candidate {
+                        part,
+                        row,
+                        score: 0.0,
+                    }
+                    .passage()
+                };
+                return Ok(documents.rows(document)?.map(passage).collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// The ids after `after`, in the order of their bytes, at most `limit`.
     ///
     /// # Errors
