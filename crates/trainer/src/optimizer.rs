@@ -53,6 +53,8 @@ impl Default for Settings {
 pub struct AdamW {
     settings: Settings,
     slots: Vec<Slot>,
+    /// Variables that never change; they have no moments.
+    frozen: Vec<(String, Var)>,
 }
 
 /// A variable with its moments.
@@ -64,6 +66,8 @@ pub struct Slot {
     /// Running means of the gradient and of its square.
     moments: Mutex<Moments>,
     decays: bool,
+    /// What the learning rate is multiplied by, above 0.
+    rate: f64,
 }
 
 #[derive(Default)]
@@ -84,16 +88,56 @@ impl AdamW {
     /// # Errors
     /// When a variable is not f32 on the CPU.
     pub fn new(vars: Vec<(String, Var)>, settings: Settings) -> Result<Self> {
-        let slots = vars
-            .into_iter()
-            .map(|(name, var)| Slot::new(name, var))
-            .collect::<Result<_>>()?;
-        Ok(Self { settings, slots })
+        Self::with_rates(vars, settings, |_| 1.0)
     }
 
-    /// The variables, in order.
+    /// As [`AdamW::new`], with what the learning rate of each variable is multiplied by; those of 0 are frozen.
+    ///
+    /// # Errors
+    /// When a variable is not f32 on the CPU, a rate is negative or not finite, or all are 0.
+    pub fn with_rates(
+        vars: Vec<(String, Var)>,
+        settings: Settings,
+        rate: impl Fn(&str) -> f64,
+    ) -> Result<Self> {
+        let (mut slots, mut frozen) = (Vec::new(), Vec::new());
+        for (name, var) in vars {
+            let rate = rate(&name);
+            if !(rate >= 0.0 && rate.is_finite()) {
+                return Err(Error::Setting {
+                    field: "the rate of a variable",
+                    value: format!("{rate} for {name}"),
+                    accepted: "0, which freezes it, or a positive number".into(),
+                });
+            }
+            if rate > 0.0 {
+                slots.push(Slot::new(name, var, rate)?);
+            } else {
+                frozen.push((name, var));
+            }
+        }
+        if slots.is_empty() {
+            return Err(Error::Setting {
+                field: "the rates of all variables",
+                value: "0".into(),
+                accepted: "at least one variable that is not frozen".into(),
+            });
+        }
+        Ok(Self {
+            settings,
+            slots,
+            frozen,
+        })
+    }
+
+    /// The variables that are trained, in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The variables that are not.
+    pub fn frozen(&self) -> &[(String, Var)] {
+        &self.frozen
     }
 
     /// Trainable numbers in all.
@@ -138,6 +182,7 @@ impl AdamW {
         let correction2 = 1.0 - beta2.powi(power);
         for (slot, gradient) in self.slots.iter().zip(&gradients.tensors) {
             let Some(gradient) = gradient else { continue };
+            let learning_rate = learning_rate * slot.rate;
             let update = Update {
                 moments: &slot.moments,
                 scale: scale as f32,
@@ -192,7 +237,7 @@ impl Gradients {
 }
 
 impl Slot {
-    fn new(name: String, var: Var) -> Result<Self> {
+    fn new(name: String, var: Var, rate: f64) -> Result<Self> {
         if !var.device().is_cpu() || var.dtype() != DType::F32 {
             return Err(Error::Mismatch {
                 what: format!("variable {name}"),
@@ -212,6 +257,7 @@ impl Slot {
             var,
             moments,
             decays,
+            rate,
         })
     }
 
@@ -348,6 +394,41 @@ mod tests {
                 assert!((f64::from(end) - expected).abs() < 1e-5, "{end} {expected}");
             }
         }
+    }
+
+    #[test]
+    fn a_rate_scales_the_step_and_zero_freezes() {
+        let var = || Var::from_tensor(&Tensor::new(&[[2f32]], &Device::Cpu).unwrap()).unwrap();
+        let vars: Vec<_> = ["frozen", "half", "whole"]
+            .map(|name| (name.to_owned(), var()))
+            .into();
+        let rate = |name: &str| match name {
+            "frozen" => 0.0,
+            "half" => 0.5,
+            _ => 1.0,
+        };
+        let settings = Settings {
+            clip_norm: 0.0,
+            ..Settings::default()
+        };
+        let adam = AdamW::with_rates(vars.clone(), settings, rate).unwrap();
+        assert_eq!((adam.slots().len(), adam.parameters()), (2, 2));
+        assert_eq!(adam.frozen()[0].0, "frozen");
+        let loss = vars.iter().map(|(_, var)| var.sqr().unwrap().sum_all().unwrap());
+        let loss = loss.reduce(|a, b| (a + b).unwrap()).unwrap();
+        let gradients = adam.gradients(&mut loss.backward().unwrap()).unwrap();
+        adam.step(&gradients, 1, 0.1).unwrap();
+        for (name, var) in &vars {
+            let halved = Settings {
+                learning_rate: 0.1 * rate(name),
+                ..settings
+            };
+            let expected = oracle(2.0, &[4.0], &halved, true);
+            let value = f64::from(var.to_vec2::<f32>().unwrap()[0][0]);
+            assert!((value - expected).abs() < 1e-6, "{name}: {value}, {expected}");
+        }
+        assert!(AdamW::with_rates(vars.clone(), settings, |_| 0.0).is_err());
+        assert!(AdamW::with_rates(vars, settings, |_| -1.0).is_err());
     }
 
     #[test]

@@ -80,8 +80,9 @@ impl<'a, T: Task> Run<'a, T> {
                 accepted: "1 or more batches for one step".into(),
             });
         }
+        plan.schedule.check()?;
         std::fs::create_dir_all(&plan.out).map_err(io(&plan.out))?;
-        let adam = AdamW::new(task.variables(), plan.optimizer)?;
+        let adam = AdamW::with_rates(task.variables(), plan.optimizer, |name| task.rate(name))?;
         let found = checkpoint::latest(&plan.out)?;
         let (mut step, mut seconds_before) = (0, 0.0);
         match found {
