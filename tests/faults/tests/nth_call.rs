@@ -1,6 +1,7 @@
 //! Every open, write, fsync, rename and memory map of an indexing run fails in turn.
 //!
 //! ```text
+//! cargo build --release
 //! CLOZE_FAULTS=all cargo test --release --workspace --test nth_call
 //! ```
 //! fails each of them, with two kinds of errors; without it, some of them.
@@ -12,17 +13,24 @@ use std::process::{Command, Output};
 
 const ERRORS: [(i32, &str); 2] = [(libc::EIO, "EIO"), (libc::ENOSPC, "ENOSPC")];
 const CALLS: [&str; 5] = ["open", "write", "fsync", "rename", "mmap"];
+const LIBRARY: &str = "libfaults.so";
 /// Texts before the run, and after it.
 const BEFORE: [&str; 3] = ["granite bridge", "clay tower", "old lighthouse"];
 const AFTER: [&str; 4] = ["granite bridge", "clay house", "old lighthouse", "new harbour"];
 
-/// A program or library that was built with this test.
+/// The program, and the library whose calls fail. The library is built with this test and lies beside it; the
+/// program lies one folder up, once the tests of the whole workspace or the program were built.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join(name);
+    let beside = test.parent().unwrap();
+    let path = if name == LIBRARY {
+        beside.join(name)
+    } else {
+        beside.parent().unwrap().join(name)
+    };
     assert!(
         path.exists(),
-        "{} is missing; run the tests of the whole workspace",
+        "{} is missing; run the tests of the whole workspace, or `cargo build --release` before",
         path.display()
     );
     path
@@ -80,7 +88,7 @@ fn try_call(original: &Path, call: &str, at: usize, (errno, name): (i32, &str)) 
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     copy(original, folder);
-    let (library, log) = (built("libfaults.so"), folder.join("log"));
+    let (library, log) = (built(LIBRARY), folder.join("log"));
     let index = folder.join("index");
     let said = cloze(
         folder,
