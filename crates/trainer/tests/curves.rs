@@ -96,9 +96,9 @@ fn follow(name: &str, vars: Vec<(String, Var)>, loss_of: impl Fn(&Texts) -> Resu
     let adam = AdamW::new(vars, settings.optimizer()).unwrap();
     let schedule = Schedule {
         steps: settings.steps,
-        minutes: None,
         warmup: settings.warmup,
         decay: Decay::Linear,
+        ..Schedule::default()
     };
     let expected = &losses[name];
     assert_eq!(expected.len() as u64, settings.steps);
