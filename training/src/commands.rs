@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
-use encoder::{Device, ModelFiles, SentenceEncoder};
+use encoder::{ModelFiles, SentenceEncoder};
+use infer::{Embed as _, Role};
 use text::{Tokenizer, vocabulary};
+use trainer::recipe::{Compute, Processor};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
 use crate::bench::{BenchArgs, bench};
 use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 use crate::mine::{MineArgs, mine_pairs};
+use crate::model::open_embedder;
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -97,6 +100,18 @@ pub struct Teach {
     /// Folder that receives queries.npy and positives.npy.
     #[arg(long)]
     out: PathBuf,
+    /// Where it computes.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+}
+
+/// What computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// The central processor.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
 }
 
 /// Options of `teach-tokens`.
@@ -169,17 +184,34 @@ fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {
 }
 
 fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
-    let (model, tokenizer) = open_sentence(&options.model)?;
-    let mut told = 0;
     let mut broken = None;
-    teach::teach(&model, &tokenizer, &options.pairs, &options.out, |done, all| {
-        if done * 20 / all.max(1) != told {
-            told = done * 20 / all.max(1);
-            if let Err(error) = writeln!(screen, "{done} of {all} texts") {
-                broken.get_or_insert(error);
-            }
+    let report = |done: usize| {
+        if let Err(error) = writeln!(screen, "{done} lines") {
+            broken.get_or_insert(error);
         }
-    })?;
+    };
+    let (pairs, out) = (&options.pairs, &options.out);
+    match options.device {
+        Device::Cpu => {
+            let model = open_embedder(&options.model.to_string_lossy())?;
+            let embed = |texts: &[&str]| {
+                let vectors = model.embed(texts, Role::Passage);
+                vectors.map_err(|error| trainer::Error::Teacher(error.to_string()))
+            };
+            teach::teach(&embed, pairs, out, report)?;
+        }
+        Device::Cuda => {
+            let compute = Compute {
+                device: Processor::Cuda,
+                ..Compute::default()
+            };
+            let files = ModelFiles::folder(&options.model)?;
+            let model = SentenceEncoder::open(&files, &compute.open()?)?;
+            let tokenizer = open_tokenizer(&options.model)?;
+            let embed = |texts: &[&str]| teach::by_model(&model, &tokenizer, texts);
+            teach::teach(&embed, pairs, out, report)?;
+        }
+    }
     broken.map_or(Ok(()), |error| Err(error).context("writing the progress"))
 }
 
@@ -199,7 +231,7 @@ fn compute_tokens(options: &TeachTokens, screen: &mut dyn Write) -> Result<()> {
 fn open_sentence(folder: &Path) -> Result<(SentenceEncoder, Tokenizer)> {
     let files = ModelFiles::folder(folder)?;
     Ok((
-        SentenceEncoder::open(&files, &Device::Cpu)?,
+        SentenceEncoder::open(&files, &encoder::Device::Cpu)?,
         open_tokenizer(folder)?,
     ))
 }

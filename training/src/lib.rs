@@ -4,6 +4,8 @@ mod bench;
 mod commands;
 mod follow;
 mod gather;
+mod line;
 mod mine;
+mod model;
 
 pub use commands::{TrainCommand, run};

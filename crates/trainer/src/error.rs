@@ -17,6 +17,9 @@ pub enum Error {
     /// The tokenizer refused.
     #[error(transparent)]
     Text(#[from] text::Error),
+    /// The teacher refused.
+    #[error("the teacher: {0}")]
+    Teacher(String),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -12,18 +12,19 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use data::jsonl;
 use index::Snapshot;
-use infer::{Embed, Embedder, ModelSettings, Role};
+use infer::{Embed, Role};
 use launch::{Interrupt, Progress};
 use rayon::prelude::*;
 use search::Mode;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::line::Line;
+use crate::model::open_embedder;
 use guard::Known;
 use library::{Filling, Search, candidates, hash};
 use resume::Work;
@@ -103,19 +104,6 @@ pub(crate) struct Counts {
     pub(crate) short: u64,
 }
 
-/// A line of pairs, read and written.
-#[derive(Serialize, Deserialize)]
-struct Line {
-    query: String,
-    positive: String,
-    #[serde(default)]
-    negatives: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    answers: Vec<String>,
-    #[serde(flatten)]
-    others: Map<String, Value>,
-}
-
 /// Runs `train mine`.
 pub(crate) fn mine_pairs(args: &MineArgs, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
     let counts = mine(args, show_progress, &Interrupt::on_ctrl_c())?;
@@ -136,7 +124,7 @@ pub(crate) fn mine(args: &MineArgs, show_progress: bool, interrupt: &Interrupt) 
     args.check()?;
     let model = match args.by {
         By::Lexical => None,
-        By::Dense | By::Hybrid => Some(open_model(&args.model)?),
+        By::Dense | By::Hybrid => Some(open_embedder(&args.model)?),
     };
     let embed = model.as_ref().map(|model| model as &dyn Embed);
     let pairs = Pairs::read(args)?;
@@ -164,13 +152,6 @@ pub(crate) fn mine(args: &MineArgs, show_progress: bool, interrupt: &Interrupt) 
     drop(library);
     work.finish(&args.out)?;
     Ok(counts)
-}
-
-fn open_model(name: &str) -> Result<Embedder> {
-    let files = bundled::open(name).with_context(|| format!("cannot open the model {name:?}"))?;
-    let embedder = Embedder::open(&files, &ModelSettings::new(launch::threads()))?;
-    launch::warn(&files.describe(), embedder.notes());
-    Ok(embedder)
 }
 
 impl MineArgs {
@@ -318,6 +299,8 @@ impl Miner<'_> {
         };
         line.negatives = guard::negatives(found, &known, self.args.margin);
         line.negatives.truncate(self.args.negatives);
+        // They were those of other negatives.
+        line.scores.clear();
         Ok(line)
     }
 }
