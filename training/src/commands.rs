@@ -11,7 +11,6 @@ use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Processor};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
-use crate::bench::{BenchArgs, bench};
 use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 use crate::mine::{MineArgs, mine_pairs};
@@ -34,8 +33,6 @@ pub enum TrainCommand {
     Teach(Teach),
     /// Make first token vectors for a vocabulary out of a teacher.
     TeachTokens(TeachTokens),
-    /// Measure how fast training is on this machine.
-    Bench(BenchArgs),
 }
 
 /// Options of `vocab`.
@@ -145,7 +142,6 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
         TrainCommand::Teach(options) => compute_teacher(&options, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
-        TrainCommand::Bench(options) => bench(&options, screen),
     }
 }
 

@@ -1,6 +1,5 @@
 //! The commands that train: vocabularies, masked language models, sentence encoders, and what a teacher knows.
 
-mod bench;
 mod commands;
 mod follow;
 mod gather;
