@@ -15,6 +15,7 @@ use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 use crate::mine::{MineArgs, mine_pairs};
 use crate::model::open_embedder;
+use crate::store::{StoreArgs, store};
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -33,6 +34,10 @@ pub enum TrainCommand {
     Teach(Teach),
     /// Make first token vectors for a vocabulary out of a teacher.
     TeachTokens(TeachTokens),
+    /// Measure how fast training is on this machine.
+    Bench(BenchArgs),
+    /// Write a model again with its weights in 32, 16 or 8 bits.
+    Store(StoreArgs),
 }
 
 /// Options of `vocab`.
@@ -142,6 +147,8 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
         TrainCommand::Teach(options) => compute_teacher(&options, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
+        TrainCommand::Bench(options) => bench(&options, screen),
+        TrainCommand::Store(options) => store(&options, screen),
     }
 }
 

@@ -6,5 +6,6 @@ mod gather;
 mod line;
 mod mine;
 mod model;
+mod store;
 
 pub use commands::{TrainCommand, run};

@@ -129,6 +129,11 @@ impl ModelFiles {
         }
     }
 
+    /// The files there are that decide the model's answers.
+    pub(crate) fn deciding(&self) -> impl Iterator<Item = &'static str> {
+        FINGERPRINTED.into_iter().filter(|name| self.has(name))
+    }
+
     /// SHA-256 over names, sizes and contents of configuration, weights, tokenizer, pooling, projection and modules.
     ///
     /// # Errors
@@ -136,7 +141,7 @@ impl ModelFiles {
     pub fn fingerprint(&self) -> Result<Fingerprint> {
         let mut hash = Sha256::new();
         let mut chunk = vec![0; CHUNK_BYTES];
-        for name in FINGERPRINTED.into_iter().filter(|name| self.has(name)) {
+        for name in self.deciding() {
             let (mut source, bytes) = self.stream(name)?;
             hash.update(name.as_bytes());
             hash.update([0]);
@@ -194,11 +199,7 @@ impl ModelFiles {
                 modified_ns,
             })
         };
-        FINGERPRINTED
-            .into_iter()
-            .filter(|name| self.has(name))
-            .map(stamp)
-            .collect()
+        self.deciding().map(stamp).collect()
     }
 
     /// The folder, unless the files are inside of the program.

@@ -21,6 +21,7 @@ mod parameters;
 mod pass;
 mod pooling;
 mod sentence;
+mod store;
 mod stored;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use parameters::{Init, Parameters};
 pub use pass::Pass;
 pub use pooling::Pooling;
 pub use sentence::{Dense, SentenceEncoder};
+pub use store::{Storage, store};
 pub use stored::StoredWeights;
 
 // Turns on the AVX-512 kernels of the `gemm` that candle multiplies matrices with; nothing is called by name.

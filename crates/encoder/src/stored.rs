@@ -16,6 +16,9 @@ const LENGTH_BYTES: u64 = 8;
 /// The longest header that is accepted.
 const HEADER_BYTES_MAX: u64 = 100_000_000;
 
+/// What is added to the name of a weight of 8 bits to name the scales of its rows.
+pub(crate) const SCALES: &str = ".scales";
+
 /// An open safetensors file whose sizes were checked. Values are read, and checked, when they are asked for.
 pub struct StoredWeights {
     file: String,
@@ -153,13 +156,62 @@ impl StoredWeights {
     }
 
     fn values(&self, name: &str, info: &TensorInfo) -> Result<Vec<f32>> {
+        if info.dtype == Dtype::I8 {
+            return self.scaled(name, info);
+        }
         let Some((width, convert)) = conversion(info.dtype) else {
-            return Err(Error::WeightType {
-                file: self.file.clone(),
-                name: name.to_owned(),
-                found: format!("{:?}", info.dtype),
-            });
+            return Err(self.refuse_type(name, format!("{:?}", info.dtype)));
         };
+        self.converted(info, width, convert)
+    }
+
+    /// A matrix of 8-bit numbers, each row with a scale of its own (see [`crate::store`]).
+    fn scaled(&self, name: &str, info: &TensorInfo) -> Result<Vec<f32>> {
+        let scales_name = format!("{name}{SCALES}");
+        let scales = self
+            .header
+            .info(&scales_name)
+            .filter(|scales| scales.dtype == Dtype::F32 && scales.shape == info.shape[..1])
+            .ok_or_else(|| {
+                let wanted = format!("I8 without {scales_name}, one F32 for each of its rows");
+                self.refuse_type(name, wanted)
+            })?;
+        let scales = self.values(&scales_name, scales)?;
+        let mut values = self.converted(info, 1, |bytes| f32::from(bytes[0].cast_signed()))?;
+        let width: usize = info.shape[1..].iter().product();
+        for (row, scale) in values.chunks_mut(width.max(1)).zip(&scales) {
+            row.iter_mut().for_each(|value| *value *= scale);
+        }
+        Ok(values)
+    }
+
+    fn refuse_type(&self, name: &str, found: String) -> Error {
+        Error::WeightType {
+            file: self.file.clone(),
+            name: name.to_owned(),
+            found,
+        }
+    }
+
+    /// Name and shape of every weight, sorted by name; scales belong to their weight and are not listed.
+    pub(crate) fn weights(&self) -> Vec<(String, Vec<usize>)> {
+        let is_scale = |name: &str| {
+            let weight = name
+                .strip_suffix(SCALES)
+                .and_then(|weight| self.header.info(weight));
+            weight.is_some_and(|weight| weight.dtype == Dtype::I8)
+        };
+        let tensors = self.header.tensors();
+        let mut weights: Vec<_> = tensors
+            .iter()
+            .filter(|(name, _)| !is_scale(name))
+            .map(|(name, info)| (name.clone(), info.shape.clone()))
+            .collect();
+        weights.sort();
+        weights
+    }
+
+    fn converted(&self, info: &TensorInfo, width: usize, convert: Convert) -> Result<Vec<f32>> {
         let failed = |source: std::io::Error| Error::Io {
             path: self.file.clone().into(),
             source,

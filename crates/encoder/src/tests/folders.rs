@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::gradients::{ragged, small};
 use crate::{
-    Config, Error, MaskedLm, ModelFiles, PairScorer, Parameters, Pass, Pooling, SentenceEncoder,
-    StoredWeights, TokenTagger,
+    Config, Error, MaskedLm, ModelFiles, PairScorer, Parameters, Pass, Pooling, SentenceEncoder, Storage,
+    StoredWeights, TokenTagger, store,
 };
 
 fn params() -> Parameters {
@@ -41,6 +41,79 @@ fn a_sentence_model_comes_back_as_it_was_written() {
             }
         }
     }
+}
+
+#[test]
+fn a_model_stored_in_fewer_bits_answers_alike_and_8_bits_are_scaled_by_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = SentenceEncoder::fresh(&params(), &small(), Pooling::Mean, Some(5), true).unwrap();
+    let whole = folder.path().join("whole");
+    model.save(&whole, DType::F32, 7).unwrap();
+    let whole = ModelFiles::folder(&whole).unwrap();
+    let vectors = |files: &ModelFiles| {
+        let model = SentenceEncoder::open(files, &Device::Cpu).unwrap();
+        values(&model.forward(&ragged(), &mut Pass::infer()).unwrap())
+    };
+    let mut sizes = Vec::new();
+    for (storage, limit) in [(Storage::F32, 0.0), (Storage::F16, 5e-3), (Storage::Int8, 5e-2)] {
+        let path = folder.path().join(format!("{storage:?}"));
+        sizes.push(store(&whole, &path, storage).unwrap());
+        let files = ModelFiles::folder(&path).unwrap();
+        for (a, b) in vectors(&whole).iter().zip(vectors(&files)) {
+            assert!((a - b).abs() <= limit, "{storage:?}: {a} {b}");
+        }
+        // Each value is at most half a step of its row away.
+        let name = "encoder.layer.0.output.dense.weight";
+        let shape = [small().hidden_size, small().intermediate_size];
+        let read = |files| {
+            StoredWeights::open(files, "model.safetensors")
+                .unwrap()
+                .get(name, &shape)
+                .unwrap()
+        };
+        let (exact, found) = (read(&whole), read(&files));
+        for (exact, found) in exact.chunks(shape[1]).zip(found.chunks(shape[1])) {
+            let greatest = exact.iter().fold(0f32, |most, value| most.max(value.abs()));
+            let step = match storage {
+                Storage::F32 => 0.0,
+                Storage::F16 => greatest / 1024.0,
+                Storage::Int8 => greatest / 127.0,
+            };
+            for (exact, found) in exact.iter().zip(found) {
+                assert!(
+                    (exact - found).abs() <= 0.5001 * step,
+                    "{storage:?}: {exact} {found}"
+                );
+            }
+        }
+    }
+    // In a model as small as this one the names of the scales weigh more than what 8 bits save over 16.
+    assert!(sizes[0] > sizes[1] && sizes[0] > sizes[2], "{sizes:?}");
+}
+
+#[test]
+fn numbers_of_8_bits_without_their_scales_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, small_path) = (folder.path().join("whole"), folder.path().join("int8"));
+    SentenceEncoder::fresh(&params(), &small(), Pooling::Mean, None, true)
+        .unwrap()
+        .save(&whole, DType::F32, 7)
+        .unwrap();
+    store(&ModelFiles::folder(&whole).unwrap(), &small_path, Storage::Int8).unwrap();
+    let file = small_path.join("model.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let name = b"embeddings.word_embeddings.weight.scales";
+    let at = bytes.windows(name.len()).position(|part| part == name).unwrap();
+    let mut other = bytes.clone();
+    other[at] = b'E';
+    std::fs::write(&file, other).unwrap();
+    let error = SentenceEncoder::open(&ModelFiles::folder(&small_path).unwrap(), &Device::Cpu)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("embeddings.word_embeddings.weight.scales"),
+        "{error}"
+    );
 }
 
 #[test]
