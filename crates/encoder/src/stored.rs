@@ -193,7 +193,8 @@ impl StoredWeights {
         }
     }
 
-    /// Name and shape of every weight, sorted by name; scales belong to their weight and are not listed.
+    /// Name and shape of every weight, sorted by name. Scales belong to their weight and are not listed, and neither
+    /// are tensors of whole numbers (old folders keep the numbers of the positions).
     pub(crate) fn weights(&self) -> Vec<(String, Vec<usize>)> {
         let is_scale = |name: &str| {
             let weight = name
@@ -204,7 +205,9 @@ impl StoredWeights {
         let tensors = self.header.tensors();
         let mut weights: Vec<_> = tensors
             .iter()
-            .filter(|(name, _)| !is_scale(name))
+            .filter(|(name, info)| {
+                !is_scale(name) && (info.dtype == Dtype::I8 || conversion(info.dtype).is_some())
+            })
             .map(|(name, info)| (name.clone(), info.shape.clone()))
             .collect();
         weights.sort();
