@@ -34,8 +34,6 @@ pub enum TrainCommand {
     Teach(Teach),
     /// Make first token vectors for a vocabulary out of a teacher.
     TeachTokens(TeachTokens),
-    /// Measure how fast training is on this machine.
-    Bench(BenchArgs),
     /// Write a model again with its weights in 32, 16 or 8 bits.
     Store(StoreArgs),
 }
@@ -147,7 +145,6 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
         TrainCommand::Teach(options) => compute_teacher(&options, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
-        TrainCommand::Bench(options) => bench(&options, screen),
         TrainCommand::Store(options) => store(&options, screen),
     }
 }
