@@ -1,6 +1,7 @@
-//! `cloze snapshot`, `cloze restore` and `cloze export`: whole indexes out of, and back into, use.
+//! `cloze snapshot`, `restore`, `compact` and `export`: whole indexes out of, and back into, use.
 
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -11,7 +12,7 @@ use index::{Copied, Index, MergeSettings, WriterSettings};
 use launch::{Exit, Interrupt, Progress};
 
 use crate::check::bytes;
-use crate::index_command::{merge, merge_settings, open_index};
+use crate::index_command::{merge, open_index};
 
 /// Copy the newest commit of an index into a new folder, while it is searched and written to.
 ///
@@ -64,6 +65,12 @@ pub struct CompactArgs {
     /// Folder of the index.
     #[arg(long, value_name = "DIR", env = "CLOZE_INDEX")]
     index: PathBuf,
+    /// Threads that build graphs. Default: one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Most MiB of texts and vectors to read per second. Default: no limit.
+    #[arg(long, value_name = "MIB")]
+    mib_per_s: Option<NonZeroU32>,
 }
 
 /// Write all passages with their vectors as Parquet.
@@ -146,7 +153,9 @@ pub fn compact(args: &CompactArgs) -> anyhow::Result<Exit> {
     let index = open_index(&args.index)?;
     let settings = MergeSettings {
         all: true,
-        ..merge_settings()
+        threads: args.threads.map_or_else(launch::threads, usize::from),
+        bytes_per_s: args.mib_per_s.map(|mib| u64::from(mib.get()) << 20),
+        ..MergeSettings::default()
     };
     merge(&index, &settings, &interrupt)?;
     // A writer removes what only the commit before lists.

@@ -106,7 +106,7 @@ impl App {
         };
         let merger = match read_only {
             true => None,
-            false => Some(Merger::start(Arc::clone(&store))?),
+            false => Some(Merger::start(Arc::clone(&store), limits.merging.clone())?),
         };
         Ok(Self {
             reads: Gate::new("read", limits.reads_max, limits.reads_waiting_max),

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use index::{Index, Settings};
+use index::{Index, MergeSettings, Settings};
 use infer::{Embed, Embedder, ModelSettings, Precision, Reranker};
 use search::ingest::IngestSettings;
 
@@ -41,6 +41,12 @@ pub struct ServeArgs {
     /// Refuse to add, change and delete documents.
     #[arg(long)]
     pub read_only: bool,
+    /// Threads that merge segments beside searches and writes.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub merge_threads: u16,
+    /// Most MiB of texts and vectors that merging reads per second. Default: no limit.
+    #[arg(long, value_name = "MIB")]
+    pub merge_mib_per_s: Option<NonZeroU32>,
 }
 
 impl ServeArgs {
@@ -55,6 +61,8 @@ impl ServeArgs {
             threads: None,
             precision: Precision::default(),
             read_only: false,
+            merge_threads: 1,
+            merge_mib_per_s: None,
         }
     }
 
@@ -62,6 +70,17 @@ impl ServeArgs {
         ModelSettings {
             threads: self.threads.map_or_else(launch::threads, NonZeroUsize::get),
             precision: self.precision,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            merging: MergeSettings {
+                threads: usize::from(self.merge_threads),
+                bytes_per_s: self.merge_mib_per_s.map(|mib| u64::from(mib.get()) << 20),
+                ..MergeSettings::default()
+            },
+            ..Limits::default()
         }
     }
 }
@@ -99,7 +118,7 @@ fn open(args: &ServeArgs) -> anyhow::Result<App> {
             .transpose()?,
         ingest: ingest_settings(&settings),
         read_only: args.read_only,
-        limits: Limits::default(),
+        limits: args.limits(),
     })
 }
 

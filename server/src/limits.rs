@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use index::MergeSettings;
+
 /// The server's bounds. Those of a search (limit, depth, length of the query) are in [`search::SearchRequest`].
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -35,6 +37,8 @@ pub struct Limits {
     pub bulks_max: usize,
     /// Those that wait for their turn (429 beyond).
     pub bulks_waiting_max: usize,
+    /// What merging segments beside searches and writes may take.
+    pub merging: MergeSettings,
     /// After a stop is asked for, accepted requests have this long to finish.
     pub shutdown_timeout: Duration,
 }
@@ -58,6 +62,7 @@ impl Default for Limits {
             writes_waiting_max: 64,
             bulks_max: 2,
             bulks_waiting_max: 16,
+            merging: MergeSettings::default(),
             shutdown_timeout: Duration::from_secs(30),
         }
     }

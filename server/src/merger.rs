@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corpus::StoreError;
+use index::MergeSettings;
 
 use crate::store::Store;
 
@@ -18,14 +19,14 @@ pub(crate) struct Merger {
 }
 
 impl Merger {
-    pub(crate) fn start(store: Arc<dyn Store>) -> std::io::Result<Self> {
+    pub(crate) fn start(store: Arc<dyn Store>, settings: MergeSettings) -> std::io::Result<Self> {
         let (stop, stopped) = channel::<()>();
         let thread = std::thread::Builder::new()
             .name("merger".to_owned())
             .spawn(move || {
                 let ends = |wait| stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
                 while !ends(PAUSE) {
-                    match store.merge(&|| ends(Duration::ZERO)) {
+                    match store.merge(&settings, &|| ends(Duration::ZERO)) {
                         Ok(true) => tracing::info!("segments were merged"),
                         Ok(false) => {}
                         // Another process merges, or will: there is nothing to do here.

@@ -25,11 +25,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Locked`] while someone else has it.
     fn writer(&self) -> Result<Box<dyn WriteStore>, StoreError>;
 
-    /// Merges some segments beside searches and writes, until `stop` says so. Says whether there were any.
+    /// Merges some segments beside searches and writes within the limits of `settings`, until `stop` says so. Says
+    /// whether there were any.
     ///
     /// # Errors
     /// [`StoreError::Locked`] while someone else merges; whatever the disk refuses.
-    fn merge(&self, stop: &dyn Fn() -> bool) -> Result<bool, StoreError>;
+    fn merge(&self, settings: &MergeSettings, stop: &dyn Fn() -> bool) -> Result<bool, StoreError>;
 }
 
 impl Store for Index {
@@ -48,7 +49,7 @@ impl Store for Index {
         Ok(Box::new(Index::writer(self, WriterSettings::default())?))
     }
 
-    fn merge(&self, stop: &dyn Fn() -> bool) -> Result<bool, StoreError> {
-        Ok(Index::merge(self, &MergeSettings::default(), stop)?.is_some())
+    fn merge(&self, settings: &MergeSettings, stop: &dyn Fn() -> bool) -> Result<bool, StoreError> {
+        Ok(Index::merge(self, settings, stop)?.is_some())
     }
 }

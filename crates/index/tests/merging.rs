@@ -5,6 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::{document, id, settings, small_segments};
 use corpus::{MatchingQuery, QueryText, ReadStore, StoreError, WriteStore};
@@ -52,6 +53,32 @@ fn full_segments_become_greater_ones() {
         assert_eq!(snapshot.matching(&query).unwrap().len(), 99);
         assert!(snapshot.document(&id(3)).unwrap().is_none());
     }
+}
+
+/// 40 documents of 10 bytes, each with one vector, at a rate that lets them pass in a quarter of a second.
+#[test]
+fn a_merge_reads_no_faster_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::create(folder.path(), settings()).unwrap();
+    let mut writer = index.writer(small_segments(2)).unwrap();
+    for n in 0..40 {
+        writer
+            .add(vec![document(n, "Title", &["some words"], json!({}))])
+            .unwrap();
+    }
+    writer.commit().unwrap();
+    drop(writer);
+    let bytes = 40 * (10 + 4 * settings().dimension as u64);
+    let slow = MergeSettings {
+        all: true,
+        bytes_per_s: Some(4 * bytes),
+        ..merge_settings()
+    };
+    let start = Instant::now();
+    let merged = index.merge(&slow, &|| false).unwrap().unwrap();
+    assert_eq!(merged.passages, 40);
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(250), "{took:?}");
 }
 
 /// One thread writes, one merges: every commit shows what was written, and nothing comes back or is lost.

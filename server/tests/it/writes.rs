@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corpus::{Commit, Document, DocumentId, PreparedDocument, ReadStore, StoreError, TitleUse, WriteStore};
-use index::{Index, WriterSettings};
+use index::{Index, MergeSettings, WriterSettings};
 use search::ingest::{IngestSettings, prepare};
 use serde_json::json;
 use server::Store;
@@ -83,7 +83,7 @@ struct Full(Arc<dyn Store>);
 struct FullWriter(Box<dyn WriteStore>);
 
 impl Store for Full {
-    fn merge(&self, _: &dyn Fn() -> bool) -> Result<bool, StoreError> {
+    fn merge(&self, _: &MergeSettings, _: &dyn Fn() -> bool) -> Result<bool, StoreError> {
         Ok(false)
     }
 
@@ -135,7 +135,7 @@ struct Broken(Arc<dyn Store>);
 struct Panics;
 
 impl Store for Broken {
-    fn merge(&self, _: &dyn Fn() -> bool) -> Result<bool, StoreError> {
+    fn merge(&self, _: &MergeSettings, _: &dyn Fn() -> bool) -> Result<bool, StoreError> {
         Ok(false)
     }
 
