@@ -103,7 +103,9 @@ fn a_compacted_index_is_one_segment_without_what_was_deleted() {
         journey.cloze(&["index", "one.jsonl"]).well();
     }
     journey.cloze(&["index", "--delete", "3"]).well();
-    let said = journey.cloze(&["compact"]).well();
+    let said = journey
+        .cloze(&["compact", "--threads", "1", "--mib-per-s", "1000"])
+        .well();
     assert!(
         said.out.contains("1 segments, 4 documents, 4 passages"),
         "{said:?}"
