@@ -1,9 +1,14 @@
 //! The BERT encoder (Devlin et al. 2018, section 3): embeddings and a stack of post-norm transformer layers.
 
+#[cfg(feature = "cuda")]
+use std::sync::Arc;
+
 use candle_core::{Tensor, Var};
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::ops::{self, Heads, Rows};
-use crate::{Activation, Batch, Config, Init, Parameters, Pass, Result};
+use crate::{Activation, Batch, Config, Error, Init, Parameters, Pass, Result};
 
 /// Token, position and segment embeddings and the transformer layers.
 #[derive(Debug, Clone)]
@@ -63,11 +68,46 @@ impl Bert {
             config.type_vocab_size,
             config.max_position_embeddings,
         )?;
+        #[cfg(feature = "cuda")]
+        if batch.device().is_cuda() {
+            return self.hidden_on_gpu(batch, pass);
+        }
         let mut hidden = self.embeddings.forward(batch, config, pass)?;
         for layer in &self.layers {
             hidden.states = layer.forward(&hidden, config, pass)?;
         }
         Ok(hidden)
+    }
+
+    /// As [`Bert::hidden`], without padding and in the type of the device's activations.
+    #[cfg(feature = "cuda")]
+    fn hidden_on_gpu(&self, batch: &Batch, pass: &mut Pass) -> Result<Hidden> {
+        let config = &self.config;
+        cuda::check(config)?;
+        let settings = cuda::settings(batch.device())?;
+        let texts = Arc::new(cuda::Texts::new(batch)?);
+        let embeddings = &self.embeddings;
+        let tables = [&embeddings.word, &embeddings.position, &embeddings.segment];
+        let x = cuda::embed(
+            tables.map(|table| pass.weight(table)),
+            &texts,
+            embeddings.norm.affine(pass),
+            config.layer_norm_eps,
+            pass.dropout(config.hidden_dropout_prob),
+            settings.activations,
+        )?;
+        let stack = cuda::Stack {
+            texts: texts.clone(),
+            heads: heads(config),
+            act: config.hidden_act,
+            eps: config.layer_norm_eps,
+            recompute: settings.recompute,
+        };
+        let layers = self.layers.iter().map(|layer| layer.weights(config, pass));
+        Ok(Hidden {
+            states: stack.forward(&x, layers.collect())?,
+            rows: Rows::OnGpu(texts),
+        })
     }
 
     /// The configuration.
@@ -82,12 +122,42 @@ impl Bert {
 }
 
 impl Hidden {
+    /// The rows of the tokens at these places, counted over texts with padding (text × tokens + token), each at most
+    /// once: (places, hidden).
+    pub(crate) fn at(&self, batch: &Batch, places: &[u32]) -> Result<Tensor> {
+        let lengths = match &self.rows {
+            Rows::Padded(_) => {
+                let places = Tensor::new(places, self.states.device())?;
+                return Ok(self.states.index_select(&places, 0)?);
+            }
+            Rows::Packed(lengths) => lengths,
+            #[cfg(feature = "cuda")]
+            Rows::OnGpu(texts) => texts.lengths(),
+        };
+        let mut rows = vec![ops::NO_ROW; batch.size() * batch.tokens()];
+        let mut next = 0..;
+        for (text, &length) in rows.chunks_exact_mut(batch.tokens()).zip(lengths.iter()) {
+            text[..length].iter_mut().zip(&mut next).for_each(|(row, number)| *row = number);
+        }
+        let row = |&place: &u32| match rows.get(place as usize) {
+            Some(&row) if row != ops::NO_ROW => Ok(row),
+            _ => Err(Error::Batch {
+                row: place as usize / batch.tokens(),
+                reason: format!("place {place} holds no token"),
+            }),
+        };
+        let rows = places.iter().map(row).collect::<Result<_>>()?;
+        ops::take_rows(&self.states, rows, self.states.dtype())
+    }
+
     /// (batch, tokens, hidden).
     pub(crate) fn padded(&self, batch: &Batch) -> Result<Tensor> {
         let width = self.states.dim(1)?;
         let states = match &self.rows {
             Rows::Padded(_) => self.states.clone(),
             Rows::Packed(lengths) => ops::unpack(&self.states, lengths, batch.tokens())?,
+            #[cfg(feature = "cuda")]
+            Rows::OnGpu(texts) => ops::unpack(&self.states, texts.lengths(), batch.tokens())?,
         };
         Ok(states.reshape((batch.size(), batch.tokens(), width))?)
     }
@@ -117,6 +187,14 @@ impl Norm {
         ops::norm(x, &pass.weight(&self.weight), &pass.weight(&self.bias), self.eps)
     }
 
+    #[cfg(feature = "cuda")]
+    fn affine(&self, pass: &Pass) -> cuda::Affine {
+        cuda::Affine {
+            weight: pass.weight(&self.weight),
+            bias: pass.weight(&self.bias),
+        }
+    }
+
     fn residual(&self, x: &Tensor, residual: &Tensor, p: f64, pass: &mut Pass) -> Result<Tensor> {
         let dropout = pass.dropout(p);
         let affine = (&pass.weight(&self.weight), &pass.weight(&self.bias));
@@ -142,6 +220,14 @@ impl Linear {
         let weight = params.get(&format!("{name}.weight"), &[out, input], normal)?;
         let bias = params.get(&format!("{name}.bias"), &[out], Init::Zeros)?;
         Ok(Self { weight, bias })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn affine(&self, pass: &Pass) -> cuda::Affine {
+        cuda::Affine {
+            weight: pass.weight(&self.weight),
+            bias: pass.weight(&self.bias),
+        }
     }
 
     pub(crate) fn from_vars(weight: Var, bias: Var) -> Self {
@@ -238,13 +324,9 @@ impl Layer {
 
     fn forward(&self, hidden: &Hidden, config: &Config, pass: &mut Pass) -> Result<Tensor> {
         let x = &hidden.states;
-        let heads = Heads {
-            count: config.num_attention_heads,
-            causal: config.is_decoder,
-        };
         let qkv = self.qkv.forward(x, pass)?;
         let dropout = pass.dropout(config.attention_probs_dropout_prob);
-        let context = ops::attention(&qkv, &hidden.rows, heads, dropout)?;
+        let context = ops::attention(&qkv, &hidden.rows, heads(config), dropout)?;
         let attended = self.attention.forward(&context, pass)?;
         let x = self
             .attention_norm
@@ -253,6 +335,33 @@ impl Layer {
         let out = self.output.forward(&wide, pass)?;
         self.output_norm
             .residual(&out, &x, config.hidden_dropout_prob, pass)
+    }
+}
+
+fn heads(config: &Config) -> Heads {
+    Heads {
+        count: config.num_attention_heads,
+        causal: config.is_decoder,
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl Layer {
+    /// The weights as this pass uses them. The order in which dropout is drawn is that of [`Layer::forward`].
+    fn weights(&self, config: &Config, pass: &mut Pass) -> cuda::LayerWeights {
+        cuda::LayerWeights {
+            qkv: self.qkv.affine(pass),
+            attention: self.attention.affine(pass),
+            attention_norm: self.attention_norm.affine(pass),
+            intermediate: self.intermediate.affine(pass),
+            output: self.output.affine(pass),
+            output_norm: self.output_norm.affine(pass),
+            drops: cuda::Drops {
+                weights: pass.dropout(config.attention_probs_dropout_prob),
+                attended: pass.dropout(config.hidden_dropout_prob),
+                output: pass.dropout(config.hidden_dropout_prob),
+            },
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use crate::bert::{Hidden, Linear, Norm};
 use crate::folder::{open_weights, save_weights};
+use crate::ops;
 use crate::{Batch, Bert, Config, Init, ModelFiles, Parameters, Pass, Pooling, Result};
 
 /// Masked-language-model head (Devlin et al. 2018, section 3.1): dense, activation, layer norm, then the token
@@ -41,9 +42,24 @@ impl MlmHead {
 
     /// Hidden states (n, hidden) to logits (n, vocabulary).
     pub fn forward(&self, hidden: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let x = self.dense.activated(hidden, self.config.hidden_act, pass)?;
-        let x = self.norm.forward(&x, pass)?;
-        crate::ops::linear(&x, &pass.weight(&self.decoder), &pass.weight(&self.bias))
+        let x = self.transform(hidden, pass)?;
+        ops::widened(&ops::linear(
+            &x,
+            &pass.weight(&self.decoder),
+            &pass.weight(&self.bias),
+        )?)
+    }
+
+    /// Mean cross-entropy of [`MlmHead::forward`]: hidden states (n, hidden), targets (n) u32; a scalar.
+    pub fn loss(&self, hidden: &Tensor, targets: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let x = self.transform(hidden, pass)?;
+        ops::decode_loss(&x, &pass.weight(&self.decoder), &pass.weight(&self.bias), targets)
+    }
+
+    fn transform(&self, hidden: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let x = ops::as_activations(hidden)?;
+        let x = self.dense.activated(&x, self.config.hidden_act, pass)?;
+        self.norm.forward(&x, pass)
     }
 }
 
@@ -67,6 +83,13 @@ impl MaskedLm {
             head,
             params: params.clone(),
         })
+    }
+
+    /// Mean cross-entropy of the hidden tokens: `places` says where, counted over texts with padding (text × tokens +
+    /// token), each at most once, and `targets` what they were.
+    pub fn loss(&self, batch: &Batch, places: &[u32], targets: &[u32], pass: &mut Pass) -> Result<Tensor> {
+        let states = self.bert.hidden(batch, pass)?.at(batch, places)?;
+        self.head.loss(&states, &Tensor::new(targets, batch.device())?, pass)
     }
 
     /// Logits (batch, tokens, vocabulary).
@@ -260,7 +283,7 @@ fn classifier(params: &Parameters, name: &str, labels: usize, config: &Config) -
 /// Dropout and a dense layer.
 fn classify(linear: &Linear, x: &Tensor, config: &Config, pass: &mut Pass) -> Result<Tensor> {
     let dropout = pass.dropout(config.classifier_dropout());
-    linear.forward(&crate::ops::dropout(x, dropout)?, pass)
+    linear.forward(&ops::dropout(x, dropout)?, pass)
 }
 
 fn per_token(bert: &Bert, linear: &Linear, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {

@@ -5,15 +5,19 @@
 //! seeded, and model folders have the Hugging Face and sentence-transformers layouts, so that a folder written
 //! here opens there and the other way round.
 //!
-//! On the CPU in f32 the heavy steps are fused operations over rows without padding ([`ops`]); every other
-//! device or number type takes the plain composition, which is also the oracle of the fused one.
+//! On the CPU in f32 the heavy steps are fused operations over rows without padding ([`ops`]), on an NVIDIA GPU they
+//! are kernels of our own (`cuda`, with the feature of that name); every other device or number type takes the
+//! plain composition, which is also the oracle of the fused ones.
 
 mod batch;
 mod bert;
 mod config;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod files;
 mod folder;
+mod gradients;
 mod heads;
 mod layout;
 pub mod ops;
@@ -32,6 +36,7 @@ pub use bert::Bert;
 pub use candle_core::{DType, Device, Tensor, Var};
 pub use config::{Activation, Config};
 pub use error::{Error, Result};
+pub use gradients::backward;
 pub use files::{FileStamp, Fingerprint, ModelFiles};
 pub use heads::{MaskedLm, MlmHead, NextSentence, PairScorer, SpanReader, TokenTagger};
 pub use layout::{Projection, SentenceLayout};

@@ -80,7 +80,7 @@ impl Dropout {
     }
 
     #[inline(always)]
-    fn limit(&self) -> u32 {
+    pub(crate) fn limit(&self) -> u32 {
         (f64::from(self.p) * 4_294_967_296.0) as u32
     }
 

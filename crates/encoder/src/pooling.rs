@@ -23,6 +23,10 @@ impl Pooling {
         match (&hidden.rows, self) {
             (Rows::Packed(lengths), Self::Cls) => ops::first_rows(&hidden.states, lengths),
             (Rows::Packed(lengths), Self::Mean) => ops::mean_rows(&hidden.states, lengths),
+            #[cfg(feature = "cuda")]
+            (Rows::OnGpu(texts), Self::Cls) => ops::first_rows(&hidden.states, texts.lengths()),
+            #[cfg(feature = "cuda")]
+            (Rows::OnGpu(texts), Self::Mean) => Ok(crate::cuda::mean_rows(&hidden.states, texts)?),
             _ => pool(self, &hidden.padded(batch)?, batch.mask()),
         }
     }
@@ -30,7 +34,8 @@ impl Pooling {
 
 /// Pools hidden (batch, tokens, width) under mask (batch, tokens) to (batch, width).
 fn pool(pooling: Pooling, hidden: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    let mask = mask.to_dtype(hidden.dtype())?.unsqueeze(2)?;
+    let hidden = &hidden.to_dtype(mask.dtype())?;
+    let mask = mask.unsqueeze(2)?;
     Ok(match pooling {
         Pooling::Cls => hidden.narrow(1, 0, 1)?.squeeze(1)?,
         Pooling::Mean => hidden

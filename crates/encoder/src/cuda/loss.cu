@@ -99,11 +99,13 @@ FOR_TYPES(ENTROPY_KERNELS)
 struct Slot {
   float *weight, *mean, *square;
   const float *gradient;
-  uint64_t count, decays;
+  uint64_t count;
+  // What the weight is multiplied by (weight decay), and the learning rate with the correction of the mean.
+  float keep, rate;
 };
 
 // Values that one block takes; chunks are pairs of (slot, number of the piece in it).
-constexpr int PIECE = 8192;
+constexpr int PIECE = 16384;
 
 // The sum of squares of every chunk of gradients.
 extern "C" __global__ void __launch_bounds__(THREADS) square_sums(const Slot *slots, const uint2 *chunks, float *sums) {
@@ -127,21 +129,15 @@ extern "C" __global__ void __launch_bounds__(THREADS) slot_norms(const float *su
 
 // AdamW (Loshchilov and Hutter 2019, algorithm 2), as the optimizer of the CPU writes it.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    adamw(const Slot *slots, const uint2 *chunks, float scale, float beta1, float beta2, float epsilon, float keep, float rate, float root) {
+    adamw(const Slot *slots, const uint2 *chunks, float scale, float beta1, float beta2, float epsilon, float root) {
   uint2 chunk = chunks[blockIdx.x];
   Slot slot = slots[chunk.x];
   if (!slot.gradient) return;
-  if (!slot.decays) keep = 1.f;
   uint64_t first = (uint64_t)chunk.y * PIECE, end = first + PIECE < slot.count ? first + PIECE : slot.count;
   for (uint64_t at = first + threadIdx.x; at < end; at += THREADS) {
     float g = slot.gradient[at] * scale;
     float m = slot.mean[at] = beta1 * slot.mean[at] + (1.f - beta1) * g;
     float v = slot.square[at] = beta2 * slot.square[at] + (1.f - beta2) * g * g;
-    slot.weight[at] = keep * slot.weight[at] - rate * m / (sqrtf(v) * root + epsilon);
+    slot.weight[at] = slot.keep * slot.weight[at] - slot.rate * m / (sqrtf(v) * root + epsilon);
   }
-}
-
-// Adds what a batch contributed: sum += x.
-extern "C" __global__ void add_values(float *sum, const float *x, size_t count) {
-  for (size_t at = blockIdx.x * (size_t)blockDim.x + threadIdx.x; at < count; at += (size_t)gridDim.x * blockDim.x) sum[at] += x[at];
 }

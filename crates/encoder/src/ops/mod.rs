@@ -18,6 +18,8 @@ use candle_core::{DType, Device, Tensor};
 use crate::pass::Dropout;
 use crate::{Activation, Result};
 
+pub(crate) use rows::NO_ROW;
+
 /// How the texts of a batch lie in a matrix of hidden states.
 #[derive(Debug, Clone)]
 pub enum Rows {
@@ -25,6 +27,9 @@ pub enum Rows {
     Packed(Arc<[usize]>),
     /// Each text in a block of the same size: the mask (batch, tokens), 1 on tokens.
     Padded(Tensor),
+    /// Back to back on a GPU.
+    #[cfg(feature = "cuda")]
+    OnGpu(Arc<crate::cuda::Texts>),
 }
 
 /// The heads of an attention.
@@ -47,6 +52,10 @@ fn fuses(x: &Tensor) -> bool {
 
 /// `x Wᵀ + b`: x (rows, in), weight (out, in), bias (out) to (rows, out).
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(crate::cuda::linear(x, weight, bias, None)?);
+    }
     if fuses(x) {
         dense(x, weight, bias, None)
     } else {
@@ -56,6 +65,10 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
 
 /// The activation of [`linear()`].
 pub fn linear_activated(x: &Tensor, weight: &Tensor, bias: &Tensor, act: Activation) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(crate::cuda::linear(x, weight, bias, Some(act))?);
+    }
     if fuses(x) {
         return dense(x, weight, bias, Some(act));
     }
@@ -70,6 +83,10 @@ fn dense(x: &Tensor, weight: &Tensor, bias: &Tensor, act: Option<Activation>) ->
 
 /// Layer norm over the last dimension with weight and bias (Ba et al. 2016): x (rows, width).
 pub fn norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(crate::cuda::norm(x, weight, bias, eps)?);
+    }
     if !fuses(x) {
         return plain::norm(x, weight, bias, eps);
     }
@@ -107,6 +124,8 @@ pub fn residual_norm(
 pub fn dropout(x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
     match dropout {
         Some(dropout) if fuses(x) => Ok(x.contiguous()?.apply_op1(dropout)?),
+        #[cfg(feature = "cuda")]
+        Some(dropout) if x.device().is_cuda() => Ok(crate::cuda::dropout(x, dropout)?),
         dropout => plain::dropout(x, dropout),
     }
 }
@@ -116,6 +135,8 @@ pub fn dropout(x: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
 pub fn attention(qkv: &Tensor, rows: &Rows, heads: Heads, dropout: Option<Dropout>) -> Result<Tensor> {
     match rows {
         Rows::Padded(mask) => plain::attention(qkv, mask, heads, dropout),
+        #[cfg(feature = "cuda")]
+        Rows::OnGpu(_) => Err(candle_core::Error::Msg("attention on a GPU is part of its layer".into()).into()),
         Rows::Packed(lengths) => {
             let lengths = lengths.clone();
             Ok(qkv.contiguous()?.apply_op1(attention::Attention {
@@ -132,27 +153,35 @@ pub(crate) fn embed([word, position, segment]: [&Tensor; 3], ids: [Vec<u32>; 3])
     Ok(word.apply_op3(position, segment, rows::Embed { ids })?)
 }
 
-/// Packed rows to rows with padding of zeros: (rows, width) to (texts × tokens, width).
+/// Packed rows to rows with padding of zeros: (rows, width) to (texts × tokens, width), f32.
 pub(crate) fn unpack(x: &Tensor, lengths: &[usize], tokens: usize) -> Result<Tensor> {
     let mut next = 0..;
     let row = |at: usize, length: usize| if at < length { next.next() } else { None };
     let mut row = row;
     let mut taken = Vec::with_capacity(lengths.len() * tokens);
     for &length in lengths {
-        taken.extend((0..tokens).map(|at| row(at, length).unwrap_or(rows::NO_ROW)));
+        taken.extend((0..tokens).map(|at| row(at, length).unwrap_or(NO_ROW)));
     }
-    Ok(x.apply_op1(rows::Take { rows: taken })?)
+    take_rows(x, taken, DType::F32)
 }
 
-/// The first row of each packed text: (rows, width) to (texts, width).
+/// The first row of each packed text: (rows, width) to (texts, width), f32.
 pub(crate) fn first_rows(x: &Tensor, lengths: &[usize]) -> Result<Tensor> {
     let starts = lengths.iter().scan(0u32, |sum, &length| {
         *sum += length as u32;
         Some(*sum - length as u32)
     });
-    Ok(x.apply_op1(rows::Take {
-        rows: starts.collect(),
-    })?)
+    take_rows(x, starts.collect(), DType::F32)
+}
+
+/// Row `i` of the result, of type `dtype`, is row `rows[i]` of x, or zeros for [`NO_ROW`]. On a GPU no row may be taken
+/// twice.
+pub(crate) fn take_rows(x: &Tensor, rows: Vec<u32>, dtype: DType) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(crate::cuda::take_rows(x, rows, dtype)?);
+    }
+    Ok(x.apply_op1(rows::Take { rows })?.to_dtype(dtype)?)
 }
 
 /// The mean row of each packed text: (rows, width) to (texts, width).
@@ -160,4 +189,40 @@ pub(crate) fn mean_rows(x: &Tensor, lengths: &Arc<[usize]>) -> Result<Tensor> {
     Ok(x.apply_op1(rows::MeanRows {
         lengths: lengths.clone(),
     })?)
+}
+
+/// x in the type that activations have on its device.
+pub(crate) fn as_activations(x: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(x.to_dtype(crate::cuda::settings(x.device())?.activations)?);
+    }
+    Ok(x.clone())
+}
+
+/// x in at least 32 bits.
+pub(crate) fn widened(x: &Tensor) -> Result<Tensor> {
+    Ok(match x.dtype() {
+        DType::F64 => x.clone(),
+        _ => x.to_dtype(DType::F32)?,
+    })
+}
+
+/// Mean of `-log softmax(logits)[target]`: logits (rows, classes), targets (rows) u32; a scalar.
+pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        return Ok(crate::cuda::cross_entropy(logits, targets)?);
+    }
+    plain::cross_entropy(logits, targets)
+}
+
+/// [`cross_entropy`] of what [`linear()`] makes of x; on a GPU the logits, which may be the largest tensor of all, are
+/// kept only once.
+pub(crate) fn decode_loss(x: &Tensor, weight: &Tensor, bias: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if x.device().is_cuda() {
+        return Ok(crate::cuda::decode_loss(x, weight, bias, targets)?);
+    }
+    cross_entropy(&linear(x, weight, bias)?, targets)
 }

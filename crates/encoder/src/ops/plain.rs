@@ -121,6 +121,20 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     Ok(exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?)
 }
 
+/// Logarithm of the softmax over the last dimension.
+pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
+    // The maximum only keeps the exponentials in range; it cancels, so it carries no gradient.
+    let centred = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
+    let total = centred.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    Ok(centred.broadcast_sub(&total)?)
+}
+
+/// See [`super::cross_entropy`].
+pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    let chosen = log_softmax(logits)?.gather(&targets.unsqueeze(1)?, 1)?;
+    Ok(chosen.mean_all()?.neg()?)
+}
+
 /// The type in which sums are taken: at least f32.
 fn wide(dtype: DType) -> DType {
     if dtype == DType::F64 {

@@ -11,7 +11,7 @@ use super::simd::{dispatched, each};
 use crate::pass::Dropout;
 
 /// Stands for a row of zeros in [`Take`].
-pub(super) const NO_ROW: u32 = u32::MAX;
+pub(crate) const NO_ROW: u32 = u32::MAX;
 
 /// Row `i` of the result is row `rows[i]` of x, or zeros for [`NO_ROW`].
 pub(super) struct Take {

@@ -3,7 +3,8 @@
 //! Optimizes: the log-probability of the right class, averaged over rows. Used by the masked-language-model
 //! task over the vocabulary and by the in-batch losses over the candidates of a batch.
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
+use encoder::ops;
 
 use crate::error::Result;
 
@@ -12,10 +13,7 @@ use crate::error::Result;
 /// # Errors
 /// When the tensor library refuses.
 pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
-    // The maximum only keeps the exponentials in range; it cancels, so it carries no gradient.
-    let centred = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
-    let total = centred.exp()?.sum_keepdim(D::Minus1)?.log()?;
-    Ok(centred.broadcast_sub(&total)?)
+    Ok(ops::plain::log_softmax(logits)?)
 }
 
 /// Mean of `-log softmax(logits)[target]`: logits (rows, classes), targets (rows) u32; a scalar.
@@ -23,8 +21,7 @@ pub fn log_softmax(logits: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the tensor library refuses.
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
-    let chosen = log_softmax(logits)?.gather(&targets.unsqueeze(1)?, 1)?;
-    Ok(chosen.mean_all()?.neg()?)
+    Ok(ops::cross_entropy(logits, targets)?)
 }
 
 #[cfg(test)]
