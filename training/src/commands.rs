@@ -9,6 +9,7 @@ use encoder::{ModelFiles, SentenceEncoder};
 use infer::{Embed as _, Role};
 use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Processor};
+use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
 use crate::follow::{FromRecipe, follow};
@@ -112,6 +113,9 @@ enum Device {
     Cpu,
     /// The first NVIDIA GPU.
     Cuda,
+    /// What computes: cpu, or cuda in bf16.
+    #[arg(long, default_value = "cpu")]
+    device: Processor,
 }
 
 /// Options of `teach-tokens`.
@@ -184,6 +188,16 @@ fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {
 }
 
 fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
+    let compute = Compute {
+        device: options.device,
+        precision: match options.device {
+            Processor::Cpu => Precision::F32,
+            Processor::Cuda => Precision::Bf16,
+        },
+        ..Compute::default()
+    };
+    let (model, tokenizer) = open_sentence(&options.model, &compute.open()?)?;
+    let mut told = 0;
     let mut broken = None;
     let report = |done: usize| {
         if let Err(error) = writeln!(screen, "{done} lines") {
@@ -216,7 +230,7 @@ fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
 }
 
 fn compute_tokens(options: &TeachTokens, screen: &mut dyn Write) -> Result<()> {
-    let (model, tokenizer) = open_sentence(&options.model)?;
+    let (model, tokenizer) = open_sentence(&options.model, &Device::Cpu)?;
     let student = open_tokenizer(&options.tokenizer)?;
     initial::from_teacher(&model, &tokenizer, &student, options.width, &options.out)?;
     writeln!(
@@ -228,10 +242,11 @@ fn compute_tokens(options: &TeachTokens, screen: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-fn open_sentence(folder: &Path) -> Result<(SentenceEncoder, Tokenizer)> {
+fn open_sentence(folder: &Path, device: &Device) -> Result<(SentenceEncoder, Tokenizer)> {
     let files = ModelFiles::folder(folder)?;
     Ok((
         SentenceEncoder::open(&files, &encoder::Device::Cpu)?,
+        SentenceEncoder::open(&files, device)?,
         open_tokenizer(folder)?,
     ))
 }

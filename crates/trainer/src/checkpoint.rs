@@ -75,9 +75,10 @@ pub(crate) fn save(out: &Path, adam: &AdamW, mut state: State) -> Result<()> {
     std::fs::create_dir_all(&folder).map_err(io(&folder))?;
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
     for slot in adam.slots() {
-        let (mean, square) = slot.moments();
+        let (mean, square) = slot.moments()?;
         let shape = slot.var.dims();
-        tensors.insert(format!("weight/{}", slot.name), slot.var.as_detached_tensor());
+        let weight = slot.var.as_detached_tensor().to_device(&Device::Cpu)?;
+        tensors.insert(format!("weight/{}", slot.name), weight);
         tensors.insert(
             format!("mean/{}", slot.name),
             Tensor::from_vec(mean, shape, &Device::Cpu)?,
@@ -149,8 +150,8 @@ pub(crate) fn load(json: &Path, adam: &AdamW, recipe: &str) -> Result<State> {
             found.ok_or_else(|| refuse(format!("no {name} of shape {:?}", slot.var.dims())))
         };
         let (weight, mean, square) = (take("weight")?, take("mean")?, take("square")?);
-        slot.var.set(&weight)?;
-        slot.restore(mean.flatten_all()?.to_vec1()?, square.flatten_all()?.to_vec1()?);
+        slot.var.set(&weight.to_device(slot.var.device())?)?;
+        slot.restore(mean.flatten_all()?.to_vec1()?, square.flatten_all()?.to_vec1()?)?;
     }
     Ok(state)
 }

@@ -97,6 +97,12 @@ pub enum Error {
         /// Names of the variables.
         variables: Vec<String>,
     },
+    /// A batch does not fit into the memory of the GPU.
+    #[error(
+        "the GPU has no memory left for a batch: make the batch or its texts smaller (and take more of them for a step \
+         with optimizer.accumulate), or set compute.recompute = true; the last checkpoint is whole"
+    )]
+    Memory,
     /// A checkpoint is damaged or belongs to another run.
     #[error("checkpoint {}: {reason}", path.display())]
     Checkpoint {
@@ -105,6 +111,18 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl Error {
+    /// The same error, or what to do about it when it says that the GPU has no memory left.
+    pub(crate) fn or_memory(self) -> Self {
+        let reason = self.to_string();
+        let full = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"];
+        if full.iter().any(|sign| reason.contains(sign)) {
+            return Self::Memory;
+        }
+        self
+    }
 }
 
 /// Adds the path to an error of the operating system.

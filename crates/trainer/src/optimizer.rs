@@ -49,7 +49,7 @@ impl Default for Settings {
     }
 }
 
-/// The optimizer's memory: two moments a variable. Variables are f32 on the CPU.
+/// The optimizer's memory: two moments a variable. Variables are f32, on the CPU or a GPU.
 pub struct AdamW {
     settings: Settings,
     slots: Vec<Slot>,
@@ -70,10 +70,31 @@ pub struct Slot {
     rate: f64,
 }
 
-#[derive(Default)]
-struct Moments {
-    mean: Vec<f32>,
-    square: Vec<f32>,
+/// They lie where the variable does.
+enum Moments {
+    Host {
+        mean: Vec<f32>,
+        square: Vec<f32>,
+    },
+    #[cfg(feature = "cuda")]
+    OnGpu { mean: Tensor, square: Tensor },
+}
+
+impl Moments {
+    fn new(mean: Vec<f32>, square: Vec<f32>, var: &Var) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        if var.device().is_cuda() {
+            let shape = var.shape();
+            return Ok(Self::OnGpu {
+                mean: Tensor::from_vec(mean, shape, var.device())?,
+                square: Tensor::from_vec(square, shape, var.device())?,
+            });
+        }
+        if !var.device().is_cpu() {
+            return Err(candle_core::Error::Msg("the optimizer has no code for this device".into()).into());
+        }
+        Ok(Self::Host { mean, square })
+    }
 }
 
 /// The gradients of one step, in the order of the optimizer's variables.
@@ -86,7 +107,7 @@ impl AdamW {
     /// Starts with moments of zero.
     ///
     /// # Errors
-    /// When a variable is not f32 on the CPU.
+    /// When a variable is not f32.
     pub fn new(vars: Vec<(String, Var)>, settings: Settings) -> Result<Self> {
         Self::with_rates(vars, settings, |_| 1.0)
     }
@@ -94,7 +115,7 @@ impl AdamW {
     /// As [`AdamW::new`], with what the learning rate of each variable is multiplied by; those of 0 are frozen.
     ///
     /// # Errors
-    /// When a variable is not f32 on the CPU, a rate is negative or not finite, or all are 0.
+    /// When a variable is not f32, a rate is negative or not finite, or all are 0.
     pub fn with_rates(
         vars: Vec<(String, Var)>,
         settings: Settings,
@@ -180,8 +201,7 @@ impl AdamW {
         let power = i32::try_from(step).unwrap_or(i32::MAX);
         let correction1 = 1.0 - beta1.powi(power);
         let correction2 = 1.0 - beta2.powi(power);
-        for (slot, gradient) in self.slots.iter().zip(&gradients.tensors) {
-            let Some(gradient) = gradient else { continue };
+        let updates = self.slots.iter().zip(&gradients.tensors).filter_map(|(slot, gradient)| {
             let learning_rate = learning_rate * slot.rate;
             let update = Update {
                 moments: &slot.moments,
@@ -197,14 +217,64 @@ impl AdamW {
                 rate: (learning_rate / correction1) as f32,
                 root: (1.0 / correction2).sqrt() as f32,
             };
+            Some((slot, gradient.as_ref()?, update))
+        });
+        #[cfg(feature = "cuda")]
+        if self.slots.iter().any(|slot| slot.var.device().is_cuda()) {
+            return on_gpu(&updates.collect::<Vec<_>>());
+        }
+        for (slot, gradient, update) in updates {
             slot.var.inplace_op2(gradient, &update)?;
         }
         Ok(())
     }
 }
 
+/// All updates in one launch.
+#[cfg(feature = "cuda")]
+fn on_gpu(updates: &[(&Slot, &Tensor, Update<'_>)]) -> Result<()> {
+    use encoder::cuda::{Piece, Step, adamw};
+    let Some((_, _, first)) = updates.first() else {
+        return Ok(());
+    };
+    let held: Vec<_> = updates
+        .iter()
+        .map(|(slot, ..)| slot.moments.lock().unwrap_or_else(PoisonError::into_inner))
+        .collect();
+    let pieces = updates.iter().zip(&held).filter_map(|((slot, gradient, update), moments)| {
+        let Moments::OnGpu { mean, square } = &**moments else {
+            return None;
+        };
+        Some(Piece {
+            weight: slot.var.as_tensor(),
+            mean,
+            square,
+            gradient,
+            keep: update.keep,
+            rate: update.rate,
+        })
+    });
+    let pieces: Vec<Piece<'_>> = pieces.collect();
+    if pieces.len() < updates.len() {
+        return Err(candle_core::Error::Msg("some variables are on the GPU and some are not".into()).into());
+    }
+    let step = Step {
+        scale: first.scale,
+        beta1: first.beta1,
+        beta2: first.beta2,
+        epsilon: first.epsilon,
+        root: first.root,
+    };
+    Ok(adamw(&pieces, step)?)
+}
+
 impl Gradients {
     fn measured(tensors: Vec<Option<Tensor>>) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        if tensors.iter().flatten().any(|grad| grad.device().is_cuda()) {
+            let norms = encoder::cuda::norms(&tensors)?;
+            return Ok(Self { tensors, norms });
+        }
         let norms = tensors
             .iter()
             .map(|grad| grad.as_ref().map_or(Ok(0.0), square_sum).map(f64::sqrt))
@@ -238,18 +308,15 @@ impl Gradients {
 
 impl Slot {
     fn new(name: String, var: Var, rate: f64) -> Result<Self> {
-        if !var.device().is_cpu() || var.dtype() != DType::F32 {
+        if var.dtype() != DType::F32 {
             return Err(Error::Mismatch {
                 what: format!("variable {name}"),
-                expected: "f32 on the CPU".into(),
-                found: format!("{:?} on {:?}", var.dtype(), var.device().location()),
+                expected: "f32".into(),
+                found: format!("{:?}", var.dtype()),
             });
         }
         let zeros = vec![0.0; var.elem_count()];
-        let moments = Mutex::new(Moments {
-            mean: zeros.clone(),
-            square: zeros,
-        });
+        let moments = Mutex::new(Moments::new(zeros.clone(), zeros, &var)?);
         // Biases and the two vectors of a layer norm are the variables of rank one.
         let decays = var.rank() > 1;
         Ok(Self {
@@ -262,14 +329,26 @@ impl Slot {
     }
 
     /// Copies of the two moments: mean and square, as long as the variable.
-    pub fn moments(&self) -> (Vec<f32>, Vec<f32>) {
+    ///
+    /// # Errors
+    /// When they cannot be read from the device.
+    pub fn moments(&self) -> Result<(Vec<f32>, Vec<f32>)> {
         let moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        (moments.mean.clone(), moments.square.clone())
+        match &*moments {
+            Moments::Host { mean, square } => Ok((mean.clone(), square.clone())),
+            #[cfg(feature = "cuda")]
+            Moments::OnGpu { mean, square } => Ok((
+                mean.flatten_all()?.to_vec1()?,
+                square.flatten_all()?.to_vec1()?,
+            )),
+        }
     }
 
     /// Puts moments back, as read from a checkpoint; both as long as the variable.
-    pub(crate) fn restore(&self, mean: Vec<f32>, square: Vec<f32>) {
-        *self.moments.lock().unwrap_or_else(PoisonError::into_inner) = Moments { mean, square };
+    pub(crate) fn restore(&self, mean: Vec<f32>, square: Vec<f32>) -> Result<()> {
+        let moments = Moments::new(mean, square, &self.var)?;
+        *self.moments.lock().unwrap_or_else(PoisonError::into_inner) = moments;
+        Ok(())
     }
 }
 
@@ -331,7 +410,10 @@ impl InplaceOp2 for Update<'_> {
         let weights = &mut weights[layout.start_offset()..][..count];
         let gradient = &gradient[gradient_layout.start_offset()..][..count];
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        let Moments { mean, square } = &mut *moments;
+        #[allow(irrefutable_let_patterns, reason = "with the feature cuda there is another place")]
+        let Moments::Host { mean, square } = &mut *moments else {
+            return Err(candle_core::Error::Msg("moments that are not on the CPU".into()));
+        };
         weights
             .par_chunks_mut(BLOCK)
             .zip(gradient.par_chunks(BLOCK))
@@ -444,7 +526,7 @@ mod tests {
         let gradients = adam.gradients(&mut loss.backward().unwrap()).unwrap();
         assert!((gradients.norm() - 5.0).abs() < 1e-6);
         adam.step(&gradients, 1, 0.0).unwrap();
-        let (mean, _) = adam.slots()[0].moments();
+        let (mean, _) = adam.slots()[0].moments().unwrap();
         assert!(
             (mean[0] - 0.6).abs() < 1e-6 && (mean[1] - 0.8).abs() < 1e-6,
             "{mean:?}"

@@ -82,6 +82,14 @@ pub struct Compute {
     pub device: Processor,
     /// The type of activations and gradients; weights and moments are kept in f32 in any case.
     pub precision: Precision,
+    /// On a GPU, compute activations again in the backward pass instead of keeping them: less memory, a third more
+    /// time.
+    #[serde(skip_serializing_if = "is_false")]
+    pub recompute: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What computes.
@@ -93,6 +101,18 @@ pub enum Processor {
     Cpu,
     /// The first NVIDIA GPU; the program must have been built with the feature `cuda`.
     Cuda,
+}
+
+impl std::str::FromStr for Processor {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        match name {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            other => Err(format!("{other} is not known, accepted: cpu and cuda")),
+        }
+    }
 }
 
 /// A number type of activations.
@@ -119,13 +139,34 @@ impl Compute {
                 value: "bf16 on the CPU".into(),
                 accepted: "f32 on the CPU, f32 or bf16 with compute.device = \"cuda\"".into(),
             }),
-            (Processor::Cuda, _) => Err(Error::Setting {
-                field: "compute.device",
-                value: "cuda".into(),
-                accepted: "cpu: this program was built without the feature cuda".into(),
-            }),
+            (Processor::Cuda, precision) => open_gpu(precision, self.recompute),
         }
     }
+}
+
+#[cfg(feature = "cuda")]
+fn open_gpu(precision: Precision, recompute: bool) -> Result<Device> {
+    let settings = encoder::cuda::Settings {
+        activations: match precision {
+            Precision::F32 => encoder::DType::F32,
+            Precision::Bf16 => encoder::DType::BF16,
+        },
+        recompute,
+    };
+    encoder::cuda::open(settings).map_err(|error| Error::Setting {
+        field: "compute.device",
+        value: format!("cuda, which says: {error}"),
+        accepted: "cpu, or cuda on a machine with an NVIDIA GPU and its driver".into(),
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_gpu(_: Precision, _: bool) -> Result<Device> {
+    Err(Error::Setting {
+        field: "compute.device",
+        value: "cuda".into(),
+        accepted: "cpu: this program was built without the feature cuda".into(),
+    })
 }
 
 /// What every recipe has, whatever its task.

@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "kernels and products take addresses; see the module above")]
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys as blas};
@@ -107,6 +109,56 @@ pub fn memory(device: &Device) -> Result<Memory> {
 /// When a kernel failed.
 pub fn synchronize(device: &Device) -> Result<()> {
     device.synchronize()
+}
+
+/// Launches and seconds of a kernel, or of the matrix products.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// The kernel's name; `product` for matrix products.
+    pub name: String,
+    /// How often it was launched.
+    pub launches: u64,
+    /// Seconds that it took, each launch by itself.
+    pub seconds: f64,
+}
+
+type Profile = HashMap<String, (u64, f64)>;
+static PROFILE: Mutex<Option<Profile>> = Mutex::new(None);
+static PROFILES: AtomicBool = AtomicBool::new(false);
+
+/// Runs `work` and says what its kernels took, the largest share first. Each launch waits for the one before it, so
+/// the whole takes longer than usual.
+///
+/// # Errors
+/// What `work` says.
+pub fn profile<E>(work: impl FnOnce() -> std::result::Result<(), E>) -> std::result::Result<Vec<Share>, E> {
+    *lock(&PROFILE) = Some(Profile::new());
+    PROFILES.store(true, Ordering::Relaxed);
+    let done = work();
+    PROFILES.store(false, Ordering::Relaxed);
+    let found = lock(&PROFILE).take().unwrap_or_default();
+    done?;
+    let share = |(name, (launches, seconds))| Share { name, launches, seconds };
+    let mut shares: Vec<Share> = found.into_iter().map(share).collect();
+    shares.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    Ok(shares)
+}
+
+/// Does one launch, and measures it while a profile is taken.
+fn measured<T>(stream: &CudaStream, name: &str, launch: impl FnOnce() -> Result<T>) -> Result<T> {
+    if !PROFILES.load(Ordering::Relaxed) {
+        return launch();
+    }
+    stream.synchronize().w()?;
+    let start = Instant::now();
+    let result = launch()?;
+    stream.synchronize().w()?;
+    if let Some(profile) = lock(&PROFILE).as_mut() {
+        let share = profile.entry(name.to_owned()).or_default();
+        share.0 += 1;
+        share.1 += start.elapsed().as_secs_f64();
+    }
+    Ok(result)
 }
 
 /// How a device computes; a device that was not opened here computes in bf16.
@@ -317,7 +369,7 @@ impl Gpu {
         };
         // The callers in this folder name the arguments as the sources declare them, and the checks of
         // `examples/gpu_check.rs` run every one of them.
-        unsafe { launch.launch(config) }.w()?;
+        measured(&self.stream, name, || unsafe { launch.launch(config) }.w())?;
         Ok(())
     }
 
@@ -372,7 +424,7 @@ impl Gpu {
         let (one, beta) = (1f32, if add { 1f32 } else { 0f32 });
         let cublas = self.cuda.cublas_handle();
         // Sizes and strides come from the shapes of tensors that are alive here.
-        unsafe {
+        let product = || unsafe {
             cublas::gemm_ex(
                 *cublas.handle(),
                 a.operation(),
@@ -394,8 +446,9 @@ impl Gpu {
                 blas::cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 blas::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
-        }
-        .w()
+            .w()
+        };
+        measured(&self.stream, "product", product)
     }
 }
 

@@ -141,7 +141,7 @@ impl<'a, T: Task> Run<'a, T> {
         let mut window = Window::new(self.seconds());
         let mut loss = f32::NAN;
         while self.progress() < 1.0 {
-            let done = self.advance(&mut feed)?;
+            let done = self.advance(&mut feed).map_err(Error::or_memory)?;
             loss = done.loss;
             window.add(&done, feed.take_waited());
             if self.step.is_multiple_of(self.plan.saving.log_steps.max(1)) || self.progress() >= 1.0 {
@@ -183,7 +183,7 @@ impl<'a, T: Task> Run<'a, T> {
             done.add(&loss, parts, tokens, count)?;
             // The mean over the batches, as if they were one.
             let share = if count == 1 { loss } else { (loss / count as f64)? };
-            let gradients = self.adam.gradients(&mut share.backward()?)?;
+            let gradients = self.adam.gradients(&mut encoder::backward(&share)?)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(gradients)?,
                 None => gradients,

@@ -25,7 +25,7 @@ pub(crate) fn initialise(vars: &[(String, Var)], path: &Path) -> Result<()> {
                 found: format!("{:?}", tensor.dims()),
             });
         }
-        var.set(&tensor.to_dtype(var.dtype())?)?;
+        var.set(&tensor.to_dtype(var.dtype())?.to_device(var.device())?)?;
         fitting += 1;
     }
     if fitting == 0 {

@@ -4,7 +4,7 @@ mod recipe;
 
 use std::path::Path;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Var};
 use encoder::{Batch, Config, MaskedLm, Parameters, Pass};
 use rand::Rng;
 use rand::seq::SliceRandom as _;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
 use crate::start::Beginning;
-use crate::{loss, random, texts};
+use crate::{random, texts};
 
 pub use recipe::{MlmData, MlmRecipe};
 
@@ -189,16 +189,7 @@ impl Task for MlmTask {
         } = prepared;
         let batch = Batch::new(rows, None, self.tokenizer.special().pad, self.parameters.device())?;
         let mut pass = Pass::train(self.recipe.seed ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let hidden = self.model.bert.forward(&batch, &mut pass)?.flatten(0, 1)?;
-        let places = Tensor::new(places.as_slice(), self.parameters.device())?;
-        let logits = self
-            .model
-            .head
-            .forward(&hidden.index_select(&places, 0)?, &pass)?;
-        let loss = loss::cross_entropy(
-            &logits,
-            &Tensor::new(targets.as_slice(), self.parameters.device())?,
-        )?;
+        let loss = self.model.loss(&batch, places, targets, &mut pass)?;
         Ok(TaskLoss {
             parts: vec![("mlm", loss.to_scalar::<f32>()?)],
             loss,
