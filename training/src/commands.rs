@@ -12,6 +12,7 @@ use trainer::recipe::{Compute, Processor};
 use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
+use crate::bench::{BenchArgs, bench};
 use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 use crate::mine::{MineArgs, mine_pairs};
@@ -31,6 +32,8 @@ pub enum TrainCommand {
     Pairs(PairsArgs),
     /// Find hard negatives for the queries of a pairs file.
     Mine(MineArgs),
+    /// Measure how fast a model trains here.
+    Bench(BenchArgs),
     /// Compute a teacher's vectors of the texts of a pairs file.
     Teach(Teach),
     /// Make first token vectors for a vocabulary out of a teacher.
@@ -147,6 +150,7 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Sentence(options) => follow::<SentenceRecipe>(&options, show_progress, screen),
         TrainCommand::Pairs(options) => gather_pairs(&options, screen),
         TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
+        TrainCommand::Bench(options) => bench(&options, screen),
         TrainCommand::Teach(options) => compute_teacher(&options, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
         TrainCommand::Store(options) => store(&options, screen),
@@ -249,6 +253,7 @@ fn open_sentence(folder: &Path, device: &Device) -> Result<(SentenceEncoder, Tok
         SentenceEncoder::open(&files, device)?,
         open_tokenizer(folder)?,
     ))
+    Ok((SentenceEncoder::open(&files, device)?, open_tokenizer(folder)?))
 }
 
 pub(crate) fn open_tokenizer(folder: &Path) -> Result<Tokenizer> {

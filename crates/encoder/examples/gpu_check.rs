@@ -43,7 +43,9 @@ fn main() -> Result<ExitCode> {
     let mut failed = false;
     for case in cases() {
         let host = outcome(&case, &Device::Cpu)?;
-        for (activations, value_bound, gradient_bound) in [(DType::F32, 2e-5, 1e-3), (DType::BF16, 2e-2, 4e-2)] {
+        for (activations, value_bound, gradient_bound) in
+            [(DType::F32, 2e-5, 1e-3), (DType::BF16, 2e-2, 4e-2)]
+        {
             let settings = Settings {
                 activations,
                 recompute: case.recompute,
@@ -132,10 +134,15 @@ fn noise(at: usize) -> f32 {
 
 fn rows(lengths: &[usize], vocabulary: usize) -> (Vec<Vec<u32>>, Vec<Vec<u32>>) {
     let ids = |(text, &length): (usize, &usize)| {
-        (0..length).map(|at| ((at * 37 + text * 101 + at * at) % vocabulary) as u32).collect()
+        (0..length)
+            .map(|at| ((at * 37 + text * 101 + at * at) % vocabulary) as u32)
+            .collect()
     };
     let types = |&length: &usize| (0..length).map(|at| u32::from(at > length / 2)).collect();
-    (lengths.iter().enumerate().map(ids).collect(), lengths.iter().map(types).collect())
+    (
+        lengths.iter().enumerate().map(ids).collect(),
+        lengths.iter().map(types).collect(),
+    )
 }
 
 /// Output and gradients of a case on a device. Weights and dropout are the same on all of them.
@@ -171,18 +178,27 @@ fn forward(
     let value = match case.head {
         Head::Mlm => {
             let places = case.lengths.iter().enumerate().flat_map(|(text, &length)| {
-                (0..length).step_by(3).map(move |at| (text * batch.tokens() + at) as u32)
+                (0..length)
+                    .step_by(3)
+                    .map(move |at| (text * batch.tokens() + at) as u32)
             });
             let places: Vec<u32> = places.collect();
-            let targets: Vec<u32> = places.iter().map(|at| at * 7 % config.vocab_size as u32).collect();
+            let targets: Vec<u32> = places
+                .iter()
+                .map(|at| at * 7 % config.vocab_size as u32)
+                .collect();
             MaskedLm::new(params, config)?.loss(batch, &places, &targets, pass)?
         }
         Head::Next => NextSentence::new(params, config)?.forward(batch, pass)?,
         Head::Pair => PairScorer::new(params, config)?.forward(batch, pass)?,
         Head::Tagger => masked(TokenTagger::new(params, config)?.forward(batch, pass)?, batch)?,
         Head::Reader => masked(SpanReader::new(params, config)?.forward(batch, pass)?, batch)?,
-        Head::Mean => SentenceEncoder::fresh(params, config, Pooling::Mean, Some(40), false)?.forward(batch, pass)?,
-        Head::First => SentenceEncoder::fresh(params, config, Pooling::Cls, None, true)?.forward(batch, pass)?,
+        Head::Mean => {
+            SentenceEncoder::fresh(params, config, Pooling::Mean, Some(40), false)?.forward(batch, pass)?
+        }
+        Head::First => {
+            SentenceEncoder::fresh(params, config, Pooling::Cls, None, true)?.forward(batch, pass)?
+        }
     };
     Ok((value, params.vars()))
 }
@@ -199,14 +215,17 @@ fn distance(found: &Tensor, expected: &Tensor) -> Result<f64> {
 }
 
 fn pairs<'a>(gpu: &'a Outcome, host: &'a Outcome) -> impl Iterator<Item = Result<(&'a str, f64)>> {
-    gpu.gradients.iter().zip(&host.gradients).map(|((name, found), (_, expected))| {
-        let distance = match (found, expected) {
-            (Some(found), Some(expected)) => distance(found, expected)?,
-            (None, None) => 0.0,
-            _ => f64::INFINITY,
-        };
-        Ok((name.as_str(), distance))
-    })
+    gpu.gradients
+        .iter()
+        .zip(&host.gradients)
+        .map(|((name, found), (_, expected))| {
+            let distance = match (found, expected) {
+                (Some(found), Some(expected)) => distance(found, expected)?,
+                (None, None) => 0.0,
+                _ => f64::INFINITY,
+            };
+            Ok((name.as_str(), distance))
+        })
 }
 
 fn worst_gradient<'a>(gpu: &'a Outcome, host: &'a Outcome) -> Result<(&'a str, f64)> {
@@ -264,7 +283,12 @@ fn time_step(tokens: usize, texts: usize) -> Result<()> {
     println!("BERT-base, {texts} texts of {tokens} tokens: forward {ahead:.2} ms, backward {back:.2} ms");
     let shares = cuda::profile(|| encoder::backward(&forward()?).map(drop))?;
     for share in shares.iter().take(20) {
-        println!("    {:<32} {:>4} launches {:>8.3} ms", share.name, share.launches, 1e3 * share.seconds);
+        println!(
+            "    {:<32} {:>4} launches {:>8.3} ms",
+            share.name,
+            share.launches,
+            1e3 * share.seconds
+        );
     }
     Ok(())
 }

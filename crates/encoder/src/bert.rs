@@ -137,7 +137,10 @@ impl Hidden {
         let mut rows = vec![ops::NO_ROW; batch.size() * batch.tokens()];
         let mut next = 0..;
         for (text, &length) in rows.chunks_exact_mut(batch.tokens()).zip(lengths.iter()) {
-            text[..length].iter_mut().zip(&mut next).for_each(|(row, number)| *row = number);
+            text[..length]
+                .iter_mut()
+                .zip(&mut next)
+                .for_each(|(row, number)| *row = number);
         }
         let row = |&place: &u32| match rows.get(place as usize) {
             Some(&row) if row != ops::NO_ROW => Ok(row),

@@ -89,7 +89,8 @@ impl MaskedLm {
     /// token), each at most once, and `targets` what they were.
     pub fn loss(&self, batch: &Batch, places: &[u32], targets: &[u32], pass: &mut Pass) -> Result<Tensor> {
         let states = self.bert.hidden(batch, pass)?.at(batch, places)?;
-        self.head.loss(&states, &Tensor::new(targets, batch.device())?, pass)
+        self.head
+            .loss(&states, &Tensor::new(targets, batch.device())?, pass)
     }
 
     /// Logits (batch, tokens, vocabulary).

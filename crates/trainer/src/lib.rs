@@ -4,6 +4,7 @@
 //! by the seed, its purpose and the step ([`random`]). So a checkpoint needs no random state, and stopping and
 //! resuming gives the same numbers, bit for bit on the CPU.
 
+pub mod bench;
 pub mod checkpoint;
 mod error;
 pub mod gather;

@@ -77,7 +77,10 @@ enum Moments {
         square: Vec<f32>,
     },
     #[cfg(feature = "cuda")]
-    OnGpu { mean: Tensor, square: Tensor },
+    OnGpu {
+        mean: Tensor,
+        square: Tensor,
+    },
 }
 
 impl Moments {
@@ -201,24 +204,28 @@ impl AdamW {
         let power = i32::try_from(step).unwrap_or(i32::MAX);
         let correction1 = 1.0 - beta1.powi(power);
         let correction2 = 1.0 - beta2.powi(power);
-        let updates = self.slots.iter().zip(&gradients.tensors).filter_map(|(slot, gradient)| {
-            let learning_rate = learning_rate * slot.rate;
-            let update = Update {
-                moments: &slot.moments,
-                scale: scale as f32,
-                beta1: beta1 as f32,
-                beta2: beta2 as f32,
-                epsilon: epsilon as f32,
-                keep: if slot.decays {
-                    (1.0 - learning_rate * weight_decay) as f32
-                } else {
-                    1.0
-                },
-                rate: (learning_rate / correction1) as f32,
-                root: (1.0 / correction2).sqrt() as f32,
-            };
-            Some((slot, gradient.as_ref()?, update))
-        });
+        let updates = self
+            .slots
+            .iter()
+            .zip(&gradients.tensors)
+            .filter_map(|(slot, gradient)| {
+                let learning_rate = learning_rate * slot.rate;
+                let update = Update {
+                    moments: &slot.moments,
+                    scale: scale as f32,
+                    beta1: beta1 as f32,
+                    beta2: beta2 as f32,
+                    epsilon: epsilon as f32,
+                    keep: if slot.decays {
+                        (1.0 - learning_rate * weight_decay) as f32
+                    } else {
+                        1.0
+                    },
+                    rate: (learning_rate / correction1) as f32,
+                    root: (1.0 / correction2).sqrt() as f32,
+                };
+                Some((slot, gradient.as_ref()?, update))
+            });
         #[cfg(feature = "cuda")]
         if self.slots.iter().any(|slot| slot.var.device().is_cuda()) {
             return on_gpu(&updates.collect::<Vec<_>>());
@@ -241,19 +248,22 @@ fn on_gpu(updates: &[(&Slot, &Tensor, Update<'_>)]) -> Result<()> {
         .iter()
         .map(|(slot, ..)| slot.moments.lock().unwrap_or_else(PoisonError::into_inner))
         .collect();
-    let pieces = updates.iter().zip(&held).filter_map(|((slot, gradient, update), moments)| {
-        let Moments::OnGpu { mean, square } = &**moments else {
-            return None;
-        };
-        Some(Piece {
-            weight: slot.var.as_tensor(),
-            mean,
-            square,
-            gradient,
-            keep: update.keep,
-            rate: update.rate,
-        })
-    });
+    let pieces = updates
+        .iter()
+        .zip(&held)
+        .filter_map(|((slot, gradient, update), moments)| {
+            let Moments::OnGpu { mean, square } = &**moments else {
+                return None;
+            };
+            Some(Piece {
+                weight: slot.var.as_tensor(),
+                mean,
+                square,
+                gradient,
+                keep: update.keep,
+                rate: update.rate,
+            })
+        });
     let pieces: Vec<Piece<'_>> = pieces.collect();
     if pieces.len() < updates.len() {
         return Err(candle_core::Error::Msg("some variables are on the GPU and some are not".into()).into());
@@ -337,10 +347,9 @@ impl Slot {
         match &*moments {
             Moments::Host { mean, square } => Ok((mean.clone(), square.clone())),
             #[cfg(feature = "cuda")]
-            Moments::OnGpu { mean, square } => Ok((
-                mean.flatten_all()?.to_vec1()?,
-                square.flatten_all()?.to_vec1()?,
-            )),
+            Moments::OnGpu { mean, square } => {
+                Ok((mean.flatten_all()?.to_vec1()?, square.flatten_all()?.to_vec1()?))
+            }
         }
     }
 
@@ -410,7 +419,10 @@ impl InplaceOp2 for Update<'_> {
         let weights = &mut weights[layout.start_offset()..][..count];
         let gradient = &gradient[gradient_layout.start_offset()..][..count];
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
-        #[allow(irrefutable_let_patterns, reason = "with the feature cuda there is another place")]
+        #[allow(
+            irrefutable_let_patterns,
+            reason = "with the feature cuda there is another place"
+        )]
         let Moments::Host { mean, square } = &mut *moments else {
             return Err(candle_core::Error::Msg("moments that are not on the CPU".into()));
         };

@@ -126,6 +126,18 @@ pub enum Precision {
     Bf16,
 }
 
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            other => Err(format!("{other} is not known, accepted: f32 and bf16")),
+        }
+    }
+}
+
 impl Compute {
     /// Opens the device.
     ///

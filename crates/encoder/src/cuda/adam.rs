@@ -55,7 +55,9 @@ impl Table {
         let mut words = Vec::with_capacity(slots.len() * SLOT_WORDS);
         for (places, count, [keep, rate]) in slots {
             for place in places {
-                let Arg::At(address) = place else { bail!("an address is expected") };
+                let Arg::At(address) = place else {
+                    bail!("an address is expected")
+                };
                 words.push(*address as i64);
             }
             words.push(*count as i64);
@@ -88,7 +90,11 @@ impl Table {
 
 fn check(x: &Tensor) -> Result<()> {
     if x.dtype() != DType::F32 || !x.is_contiguous() {
-        bail!("the optimizer takes contiguous f32, not {:?} of shape {:?}", x.dtype(), x.dims())
+        bail!(
+            "the optimizer takes contiguous f32, not {:?} of shape {:?}",
+            x.dtype(),
+            x.dims()
+        )
     }
     Ok(())
 }
@@ -107,7 +113,11 @@ pub fn norms(gradients: &[Option<Tensor>]) -> Result<Vec<f64>> {
         slots.push(match gradient {
             Some(gradient) => {
                 check(gradient)?;
-                ([NOWHERE, NOWHERE, NOWHERE, at(gradient)?], gradient.elem_count(), [0.0; 2])
+                (
+                    [NOWHERE, NOWHERE, NOWHERE, at(gradient)?],
+                    gradient.elem_count(),
+                    [0.0; 2],
+                )
             }
             None => ([NOWHERE; 4], 0, [0.0; 2]),
         });
@@ -116,7 +126,12 @@ pub fn norms(gradients: &[Option<Tensor>]) -> Result<Vec<f64>> {
     let chunks = table.chunks();
     let sums = gpu.empty(chunks, DType::F32)?;
     let [slot_place, chunk_place] = table.places()?;
-    gpu.launch(&LOSS, "square_sums", Grid::of(chunks), &[slot_place, chunk_place, at(&sums)?])?;
+    gpu.launch(
+        &LOSS,
+        "square_sums",
+        Grid::of(chunks),
+        &[slot_place, chunk_place, at(&sums)?],
+    )?;
     let firsts = Tensor::new(table.firsts.as_slice(), first.device())?;
     let norms = gpu.empty(gradients.len(), DType::F32)?;
     let args = [at(&sums)?, at(&firsts)?, at(&norms)?];
@@ -129,7 +144,9 @@ pub fn norms(gradients: &[Option<Tensor>]) -> Result<Vec<f64>> {
 /// # Errors
 /// When a tensor is not f32 on the GPU, or the shapes of a piece differ.
 pub fn adamw(pieces: &[Piece<'_>], step: Step) -> Result<()> {
-    let Some(first) = pieces.first() else { return Ok(()) };
+    let Some(first) = pieces.first() else {
+        return Ok(());
+    };
     let gpu = Gpu::of(first.weight)?;
     let mut slots = Vec::with_capacity(pieces.len());
     for piece in pieces {
@@ -137,7 +154,11 @@ pub fn adamw(pieces: &[Piece<'_>], step: Step) -> Result<()> {
         for tensor in tensors {
             check(tensor)?;
             if tensor.elem_count() != piece.weight.elem_count() {
-                bail!("moments of shape {:?} for {:?}", tensor.dims(), piece.weight.dims())
+                bail!(
+                    "moments of shape {:?} for {:?}",
+                    tensor.dims(),
+                    piece.weight.dims()
+                )
             }
         }
         let [weight, mean, square, gradient] = tensors;

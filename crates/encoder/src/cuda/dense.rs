@@ -25,7 +25,13 @@ fn number(act: Option<Activation>) -> Arg {
 }
 
 /// Writes `act(x + bias)` to out, which may be x.
-pub(super) fn add_bias(gpu: &Gpu, x: &Tensor, bias: &Tensor, act: Option<Activation>, out: Arg) -> Result<()> {
+pub(super) fn add_bias(
+    gpu: &Gpu,
+    x: &Tensor,
+    bias: &Tensor,
+    act: Option<Activation>,
+    out: Arg,
+) -> Result<()> {
     let (rows, width) = x.dims2()?;
     let lanes = lanes(width);
     let args = [
@@ -58,14 +64,21 @@ pub(super) fn bias_gradient(gpu: &Gpu, dy: &Tensor, before: Option<Before<'_>>, 
         at(dy)?,
         before.as_ref().map_or(Ok(NOWHERE), |before| at(before.product))?,
         at(bias)?,
-        before.as_ref().map_or(Ok(NOWHERE), |before| at(before.gradient))?,
+        before
+            .as_ref()
+            .map_or(Ok(NOWHERE), |before| at(before.gradient))?,
         at(&sums)?,
         Arg::Int(rows as i32),
         Arg::Int(width as i32),
         number(before.map(|before| before.act)),
     ];
     let kernel = format!("bias_back_{}_{lanes}", suffix(dy.dtype())?);
-    gpu.launch(&DENSE, &kernel, Grid::columns(width.div_ceil(32 * lanes), blocks), &args)?;
+    gpu.launch(
+        &DENSE,
+        &kernel,
+        Grid::columns(width.div_ceil(32 * lanes), blocks),
+        &args,
+    )?;
     finish_sums(gpu, &sums, width, &[Some(aside(gpu, bias)?)])
 }
 

@@ -60,7 +60,11 @@ fn places(tensors: &[Tensor; 3]) -> Result<Vec<Arg>> {
 }
 
 fn sizes(rows: usize, width: usize, eps: f64, dropout: Option<Dropout>) -> Vec<Arg> {
-    let mut args = vec![Arg::Int(rows as i32), Arg::Int(width as i32), Arg::Real(eps as f32)];
+    let mut args = vec![
+        Arg::Int(rows as i32),
+        Arg::Int(width as i32),
+        Arg::Real(eps as f32),
+    ];
     args.extend(drop_args(dropout));
     args
 }

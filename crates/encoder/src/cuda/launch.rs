@@ -1,5 +1,8 @@
 //! The way to the GPU: the device, memory, kernels by name, matrix products.
-#![allow(unsafe_code, reason = "kernels and products take addresses; see the module above")]
+#![allow(
+    unsafe_code,
+    reason = "kernels and products take addresses; see the module above"
+)]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +16,9 @@ use candle_core::cuda_backend::cudarc::driver::{
 };
 use candle_core::cuda_backend::{CudaStorageSlice, DeviceId, WrapErr};
 use candle_core::op::BackpropOp;
-use candle_core::{CudaDevice, CudaStorage, DType, Device, DeviceLocation, Result, Shape, Storage, Tensor, bail};
+use candle_core::{
+    CudaDevice, CudaStorage, DType, Device, DeviceLocation, Result, Shape, Storage, Tensor, bail,
+};
 use half::bf16;
 
 /// How models compute on a device.
@@ -49,7 +54,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// When there is no GPU or its driver refuses; an activation type other than bf16 and f32.
 pub fn open(settings: Settings) -> Result<Device> {
     if !matches!(settings.activations, DType::BF16 | DType::F32) {
-        bail!("activations of type {:?}, accepted: bf16 and f32", settings.activations)
+        bail!(
+            "activations of type {:?}, accepted: bf16 and f32",
+            settings.activations
+        )
     }
     let device = Device::new_cuda_with_stream(0)?;
     let cuda = device.as_cuda_device()?;
@@ -95,7 +103,7 @@ pub fn memory(device: &Device) -> Result<Memory> {
         let mut value = 0u64;
         // Both attributes are counts of 64 bits.
         unsafe { driver::mem_pool::get_attribute(pool, attribute, (&raw mut value).cast()) }.w()?;
-        Ok(value)
+        Ok::<u64, candle_core::Error>(value)
     };
     Ok(Memory {
         used: read(sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?,
@@ -138,7 +146,11 @@ pub fn profile<E>(work: impl FnOnce() -> std::result::Result<(), E>) -> std::res
     PROFILES.store(false, Ordering::Relaxed);
     let found = lock(&PROFILE).take().unwrap_or_default();
     done?;
-    let share = |(name, (launches, seconds))| Share { name, launches, seconds };
+    let share = |(name, (launches, seconds))| Share {
+        name,
+        launches,
+        seconds,
+    };
     let mut shares: Vec<Share> = found.into_iter().map(share).collect();
     shares.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     Ok(shares)
@@ -241,7 +253,9 @@ pub(super) fn at(x: &Tensor) -> Result<Arg> {
     let Some((start, _)) = layout.contiguous_offsets() else {
         bail!("a tensor of shape {:?} is not contiguous", x.dims())
     };
-    Ok(Arg::At(address(storage)? + (start * x.dtype().size_in_bytes()) as u64))
+    Ok(Arg::At(
+        address(storage)? + (start * x.dtype().size_in_bytes()) as u64,
+    ))
 }
 
 fn address(storage: &CudaStorage) -> Result<u64> {
@@ -394,22 +408,54 @@ impl Gpu {
         let y = self.empty((sizes.rows, sizes.stride), x.dtype())?;
         let weight = Matrix::new(weight, true, sizes.input);
         let x = Matrix::new(x, false, sizes.input);
-        self.multiply((sizes.out, sizes.rows, sizes.input), weight, x, (&y, sizes.stride), false)?;
+        self.multiply(
+            (sizes.out, sizes.rows, sizes.input),
+            weight,
+            x,
+            (&y, sizes.stride),
+            false,
+        )?;
         Ok(y)
     }
 
     /// `dx = dy weight`, or added to what is there.
-    pub(super) fn input_gradient(&self, sizes: Sizes, dy: &Tensor, weight: &Tensor, dx: &Tensor, add: bool) -> Result<()> {
+    pub(super) fn input_gradient(
+        &self,
+        sizes: Sizes,
+        dy: &Tensor,
+        weight: &Tensor,
+        dx: &Tensor,
+        add: bool,
+    ) -> Result<()> {
         let weight = Matrix::new(weight, false, sizes.input);
         let dy = Matrix::new(dy, false, sizes.stride);
-        self.multiply((sizes.input, sizes.rows, sizes.out), weight, dy, (dx, sizes.input), add)
+        self.multiply(
+            (sizes.input, sizes.rows, sizes.out),
+            weight,
+            dy,
+            (dx, sizes.input),
+            add,
+        )
     }
 
     /// `dweight = dyᵀ x` in f32, or added to what is there.
-    pub(super) fn weight_gradient(&self, sizes: Sizes, dy: &Tensor, x: &Tensor, dweight: &Tensor, add: bool) -> Result<()> {
+    pub(super) fn weight_gradient(
+        &self,
+        sizes: Sizes,
+        dy: &Tensor,
+        x: &Tensor,
+        dweight: &Tensor,
+        add: bool,
+    ) -> Result<()> {
         let x = Matrix::new(x, false, sizes.input);
         let dy = Matrix::new(dy, true, sizes.stride);
-        self.multiply((sizes.input, sizes.out, sizes.rows), x, dy, (dweight, sizes.input), add)
+        self.multiply(
+            (sizes.input, sizes.out, sizes.rows),
+            x,
+            dy,
+            (dweight, sizes.input),
+            add,
+        )
     }
 
     /// `c = a b (+ c)` by columns: a (m, k), b (k, n), c (m, n), where a turned matrix lies by rows. Sums are f32.
@@ -454,7 +500,11 @@ impl Gpu {
 
 impl<'a> Matrix<'a> {
     fn new(tensor: &'a Tensor, turned: bool, stride: usize) -> Self {
-        Self { tensor, turned, stride }
+        Self {
+            tensor,
+            turned,
+            stride,
+        }
     }
 
     fn operation(&self) -> blas::cublasOperation_t {

@@ -21,7 +21,11 @@ struct Logits {
 
 impl Logits {
     fn kernel(&self, name: &str) -> Result<String> {
-        Ok(format!("{name}_{}_{}", suffix(self.values.dtype())?, lanes(self.stride)))
+        Ok(format!(
+            "{name}_{}_{}",
+            suffix(self.values.dtype())?,
+            lanes(self.stride)
+        ))
     }
 
     fn args(&self) -> Result<Vec<Arg>> {
@@ -82,7 +86,11 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
 
 fn check(rows: usize, targets: &Tensor) -> Result<()> {
     if targets.dims() != [rows] || targets.dtype() != DType::U32 || rows == 0 {
-        bail!("{rows} rows of logits and targets {:?} {:?}", targets.dtype(), targets.dims())
+        bail!(
+            "{rows} rows of logits and targets {:?} {:?}",
+            targets.dtype(),
+            targets.dims()
+        )
     }
     Ok(())
 }

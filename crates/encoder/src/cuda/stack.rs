@@ -95,14 +95,21 @@ impl Stack {
         for (at, weights) in layers.iter().enumerate() {
             let cast = Cast::new(&gpu, weights, x.dtype())?;
             let (y, kept) = self.layer(&gpu, weights, &cast, &input, trained && !self.recompute)?;
-            let next = if at + 1 < layers.len() { Some(y.tensor()) } else { result.replace(y); None };
+            let next = if at + 1 < layers.len() {
+                Some(y.tensor())
+            } else {
+                result.replace(y);
+                None
+            };
             if trained {
                 ran.push(Ran { input, cast, kept });
             }
             let Some(next) = next else { break };
             input = next;
         }
-        let Some(result) = result else { return Ok(x.clone()) };
+        let Some(result) = result else {
+            return Ok(x.clone());
+        };
         record(x, "transformer", result, move |dy| {
             let mut dy = dy.clone();
             for (weights, ran) in layers.iter().zip(&ran).rev() {
@@ -112,7 +119,14 @@ impl Stack {
         })
     }
 
-    fn layer(&self, gpu: &Gpu, w: &LayerWeights, cast: &Cast, x: &Tensor, keep: bool) -> Result<(Fresh, Option<Kept>)> {
+    fn layer(
+        &self,
+        gpu: &Gpu,
+        w: &LayerWeights,
+        cast: &Cast,
+        x: &Tensor,
+        keep: bool,
+    ) -> Result<(Fresh, Option<Kept>)> {
         let qkv = gpu.product(sizes(x, &cast.qkv)?, x, &cast.qkv)?;
         add_bias(gpu, &qkv, &w.qkv.bias, None, at(&qkv)?)?;
         let (context, totals) = self.attend(gpu, &qkv, w.drops.weights)?;
@@ -121,7 +135,11 @@ impl Stack {
         let (middle, attended) = norm.forward(gpu, &product, keep)?;
         let middle = middle.tensor();
         let wide = gpu.product(sizes(&middle, &cast.intermediate)?, &middle, &cast.intermediate)?;
-        let activated = if keep { gpu.empty(wide.shape(), wide.dtype())? } else { wide.clone() };
+        let activated = if keep {
+            gpu.empty(wide.shape(), wide.dtype())?
+        } else {
+            wide.clone()
+        };
         add_bias(gpu, &wide, &w.intermediate.bias, Some(self.act), at(&activated)?)?;
         let product = gpu.product(sizes(&activated, &cast.output)?, &activated, &cast.output)?;
         let norm = self.norm(&w.output, &middle, &w.output_norm, w.drops.output);
@@ -139,7 +157,13 @@ impl Stack {
         Ok((y, kept))
     }
 
-    fn norm<'a>(&self, dense: &'a Affine, residual: &'a Tensor, norm: &'a Affine, dropout: Option<Dropout>) -> Norm<'a> {
+    fn norm<'a>(
+        &self,
+        dense: &'a Affine,
+        residual: &'a Tensor,
+        norm: &'a Affine,
+        dropout: Option<Dropout>,
+    ) -> Norm<'a> {
         Norm {
             bias: Some(&dense.bias),
             residual: Some(residual),
@@ -165,11 +189,23 @@ impl Stack {
             Some(aside(gpu, &w.attention_norm.bias)?),
             Some(aside(gpu, &w.attention.bias)?),
         ];
-        let (dx, dattended) =
-            Norm::backward(gpu, &dmiddle, &kept.attended, &w.attention_norm.weight, w.drops.attended, sums)?;
+        let (dx, dattended) = Norm::backward(
+            gpu,
+            &dmiddle,
+            &kept.attended,
+            &w.attention_norm.weight,
+            w.drops.attended,
+            sums,
+        )?;
         weight_back(gpu, &dattended, &kept.context, &w.attention.weight)?;
         let dcontext = gpu.empty(kept.context.shape(), dy.dtype())?;
-        gpu.input_gradient(sizes(&dcontext, &ran.cast.attention)?, &dattended, &ran.cast.attention, &dcontext, false)?;
+        gpu.input_gradient(
+            sizes(&dcontext, &ran.cast.attention)?,
+            &dattended,
+            &ran.cast.attention,
+            &dcontext,
+            false,
+        )?;
         let dqkv = self.attend_back(gpu, kept, &dcontext, w.drops.weights)?;
         bias_gradient(gpu, &dqkv, None, &w.qkv.bias)?;
         weight_back(gpu, &dqkv, &ran.input, &w.qkv.weight)?;
@@ -178,16 +214,30 @@ impl Stack {
     }
 
     /// From the layer's output to the input of its dense layers.
-    fn dense_back(&self, gpu: &Gpu, w: &LayerWeights, cast: &Cast, kept: &Kept, dy: &Tensor) -> Result<Tensor> {
+    fn dense_back(
+        &self,
+        gpu: &Gpu,
+        w: &LayerWeights,
+        cast: &Cast,
+        kept: &Kept,
+        dy: &Tensor,
+    ) -> Result<Tensor> {
         let sums = [
             Some(aside(gpu, &w.output_norm.weight)?),
             Some(aside(gpu, &w.output_norm.bias)?),
             Some(aside(gpu, &w.output.bias)?),
         ];
-        let (dmiddle, doutput) = Norm::backward(gpu, dy, &kept.output, &w.output_norm.weight, w.drops.output, sums)?;
+        let (dmiddle, doutput) =
+            Norm::backward(gpu, dy, &kept.output, &w.output_norm.weight, w.drops.output, sums)?;
         weight_back(gpu, &doutput, &kept.activated, &w.output.weight)?;
         let dwide = gpu.empty(kept.wide.shape(), dy.dtype())?;
-        gpu.input_gradient(sizes(&dwide, &cast.output)?, &doutput, &cast.output, &dwide, false)?;
+        gpu.input_gradient(
+            sizes(&dwide, &cast.output)?,
+            &doutput,
+            &cast.output,
+            &dwide,
+            false,
+        )?;
         let before = Before {
             product: &kept.wide,
             act: self.act,
@@ -195,7 +245,13 @@ impl Stack {
         };
         bias_gradient(gpu, &dwide, Some(before), &w.intermediate.bias)?;
         weight_back(gpu, &dwide, &kept.middle, &w.intermediate.weight)?;
-        gpu.input_gradient(sizes(&dmiddle, &cast.intermediate)?, &dwide, &cast.intermediate, &dmiddle, true)?;
+        gpu.input_gradient(
+            sizes(&dmiddle, &cast.intermediate)?,
+            &dwide,
+            &cast.intermediate,
+            &dmiddle,
+            true,
+        )?;
         Ok(dmiddle)
     }
 
@@ -211,12 +267,24 @@ impl Stack {
         Ok((context, totals))
     }
 
-    fn attend_back(&self, gpu: &Gpu, kept: &Kept, dcontext: &Tensor, dropout: Option<Dropout>) -> Result<Tensor> {
+    fn attend_back(
+        &self,
+        gpu: &Gpu,
+        kept: &Kept,
+        dcontext: &Tensor,
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor> {
         let (rows, width) = kept.qkv.dims2()?;
         let dqkv = gpu.empty((rows, width), dcontext.dtype())?;
         let inner = gpu.empty((self.heads.count, rows), DType::F32)?;
         let mut args = self.places(&kept.qkv)?;
-        args.extend([at(&kept.context)?, at(dcontext)?, at(&kept.totals)?, at(&inner)?, at(&dqkv)?]);
+        args.extend([
+            at(&kept.context)?,
+            at(dcontext)?,
+            at(&kept.totals)?,
+            at(&inner)?,
+            at(&dqkv)?,
+        ]);
         args.extend(self.settings(rows, width / 3, dropout));
         self.launch(gpu, "attend_back_queries", &kept.qkv, (4, 2, 0), &args)?;
         let mut args = self.places(&kept.qkv)?;

@@ -136,7 +136,9 @@ pub fn attention(qkv: &Tensor, rows: &Rows, heads: Heads, dropout: Option<Dropou
     match rows {
         Rows::Padded(mask) => plain::attention(qkv, mask, heads, dropout),
         #[cfg(feature = "cuda")]
-        Rows::OnGpu(_) => Err(candle_core::Error::Msg("attention on a GPU is part of its layer".into()).into()),
+        Rows::OnGpu(_) => {
+            Err(candle_core::Error::Msg("attention on a GPU is part of its layer".into()).into())
+        }
         Rows::Packed(lengths) => {
             let lengths = lengths.clone();
             Ok(qkv.contiguous()?.apply_op1(attention::Attention {

@@ -11,7 +11,7 @@ use crate::run::Task;
 const READY: usize = 4;
 
 /// The batches of a run in their order. The thread ends when the feed is dropped.
-pub(super) struct Feed<'a, T: Task> {
+pub(crate) struct Feed<'a, T: Task> {
     batches: Receiver<(u64, Result<T::Batch>)>,
     clock: &'a dyn Fn() -> Duration,
     waited: Duration,
@@ -19,7 +19,7 @@ pub(super) struct Feed<'a, T: Task> {
 
 impl<'a, T: Task> Feed<'a, T> {
     /// Starts to prepare the batches of these numbers.
-    pub(super) fn start<'scope, 'env>(
+    pub(crate) fn start<'scope, 'env>(
         scope: &'scope Scope<'scope, 'env>,
         task: &'env T,
         numbers: impl Iterator<Item = u64> + Send + 'scope,
@@ -46,7 +46,7 @@ impl<'a, T: Task> Feed<'a, T> {
     ///
     /// # Errors
     /// What the task said when it prepared the batch.
-    pub(super) fn next(&mut self) -> Result<(u64, T::Batch)> {
+    pub(crate) fn next(&mut self) -> Result<(u64, T::Batch)> {
         let before = (self.clock)();
         let next = self.batches.recv();
         self.waited += (self.clock)().saturating_sub(before);
@@ -56,7 +56,7 @@ impl<'a, T: Task> Feed<'a, T> {
     }
 
     /// Seconds spent in waiting for batches since the last call.
-    pub(super) fn take_waited(&mut self) -> f64 {
+    pub(crate) fn take_waited(&mut self) -> f64 {
         std::mem::take(&mut self.waited).as_secs_f64()
     }
 }

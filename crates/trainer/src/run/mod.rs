@@ -18,7 +18,7 @@ use crate::optimizer::{self, AdamW, Gradients};
 use crate::recipe::Saving;
 use crate::schedule::Schedule;
 
-use feed::Feed;
+pub(crate) use feed::Feed;
 pub use report::Report;
 use report::{Done, Window};
 pub use task::{Task, TaskLoss};
