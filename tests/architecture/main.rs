@@ -34,6 +34,9 @@ const NEVER: [(&str, &str); 3] = [("search", "index"), ("search", "remote"), ("i
 /// Crates that may hold unsafe code: arithmetic, and memory maps.
 const UNSAFE: [&str; 4] = ["kernels", "infer", "vectors", "index"];
 
+/// The one file that launches kernels on a GPU, which take addresses.
+const LAUNCHES: &str = "crates/encoder/src/cuda/launch.rs";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -129,7 +132,7 @@ fn unsafe_code_and_async_stay_in_their_rooms() {
             let text = std::fs::read_to_string(&file).unwrap();
             let unsafe_here = text.contains("unsafe {") || text.contains("unsafe fn");
             assert!(
-                !unsafe_here || UNSAFE.contains(&name.as_str()),
+                !unsafe_here || UNSAFE.contains(&name.as_str()) || file.ends_with(LAUNCHES),
                 "{} has unsafe code",
                 file.display()
             );
