@@ -8,7 +8,6 @@ use clap::{Args, Subcommand, ValueEnum};
 use encoder::{ModelFiles, SentenceEncoder};
 use infer::{Embed as _, Role};
 use text::{Tokenizer, vocabulary};
-use trainer::recipe::{Compute, Processor};
 use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
@@ -116,9 +115,6 @@ enum Device {
     Cpu,
     /// The first NVIDIA GPU.
     Cuda,
-    /// What computes: cpu, or cuda in bf16.
-    #[arg(long, default_value = "cpu")]
-    device: Processor,
 }
 
 /// Options of `teach-tokens`.
@@ -192,16 +188,6 @@ fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {
 }
 
 fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
-    let compute = Compute {
-        device: options.device,
-        precision: match options.device {
-            Processor::Cpu => Precision::F32,
-            Processor::Cuda => Precision::Bf16,
-        },
-        ..Compute::default()
-    };
-    let (model, tokenizer) = open_sentence(&options.model, &compute.open()?)?;
-    let mut told = 0;
     let mut broken = None;
     let report = |done: usize| {
         if let Err(error) = writeln!(screen, "{done} lines") {
@@ -221,6 +207,7 @@ fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
         Device::Cuda => {
             let compute = Compute {
                 device: Processor::Cuda,
+                precision: Precision::Bf16,
                 ..Compute::default()
             };
             let files = ModelFiles::folder(&options.model)?;
@@ -234,7 +221,7 @@ fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
 }
 
 fn compute_tokens(options: &TeachTokens, screen: &mut dyn Write) -> Result<()> {
-    let (model, tokenizer) = open_sentence(&options.model, &Device::Cpu)?;
+    let (model, tokenizer) = open_sentence(&options.model)?;
     let student = open_tokenizer(&options.tokenizer)?;
     initial::from_teacher(&model, &tokenizer, &student, options.width, &options.out)?;
     writeln!(
@@ -246,14 +233,12 @@ fn compute_tokens(options: &TeachTokens, screen: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-fn open_sentence(folder: &Path, device: &Device) -> Result<(SentenceEncoder, Tokenizer)> {
+fn open_sentence(folder: &Path) -> Result<(SentenceEncoder, Tokenizer)> {
     let files = ModelFiles::folder(folder)?;
     Ok((
         SentenceEncoder::open(&files, &encoder::Device::Cpu)?,
-        SentenceEncoder::open(&files, device)?,
         open_tokenizer(folder)?,
     ))
-    Ok((SentenceEncoder::open(&files, device)?, open_tokenizer(folder)?))
 }
 
 pub(crate) fn open_tokenizer(folder: &Path) -> Result<Tokenizer> {

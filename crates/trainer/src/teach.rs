@@ -50,7 +50,7 @@ pub fn teach(embed: &Embed<'_>, pairs: &Path, out: &Path, mut report: impl FnMut
 }
 
 /// Tokens of one batch, so that memory does not depend on the lengths.
-const BATCH_TOKENS: usize = 16_384;
+const BATCH_TOKENS: usize = 65_536;
 
 /// The vectors of texts by a model on its device, those of like length together.
 ///

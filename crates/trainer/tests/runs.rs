@@ -145,7 +145,7 @@ fn numbers(task: &impl Task) -> Result<Vec<(String, Vec<u32>)>, candle_core::Err
 
 /// Every variable has a finite gradient that is not zero, and it is the slope that finite differences see.
 fn check_gradients(task: &impl Task) -> Checked {
-    let mut grads = task.loss(0)?.loss.backward()?;
+    let mut grads = encoder::backward(&task.loss(0)?.loss)?;
     let loss = || -> Result<f64, Box<dyn Error>> { Ok(f64::from(task.loss(0)?.loss.to_scalar::<f32>()?)) };
     for (name, var) in task.variables() {
         let grad = grads.remove(&var).ok_or(format!("{name} has no gradient"))?;

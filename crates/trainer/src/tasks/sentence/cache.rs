@@ -68,7 +68,7 @@ impl SentenceTask {
         let queries = Var::from_tensor(&Tensor::cat(&queries, 0)?)?;
         let passages = Var::from_tensor(&Tensor::cat(&passages, 0)?)?;
         let (loss, parts) = self.objective(&whole, &queries, &passages)?;
-        let mut gradients = loss.backward()?;
+        let mut gradients = encoder::backward(&loss)?;
         let mut of = |vectors: &Var| match gradients.remove(vectors) {
             Some(gradient) => Ok(gradient),
             None => vectors.zeros_like(),
