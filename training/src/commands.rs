@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use encoder::{ModelFiles, SentenceEncoder};
 use infer::{Embed as _, Role};
+use launch::Exit;
 use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
@@ -139,18 +140,22 @@ pub struct TeachTokens {
 ///
 /// # Errors
 /// Whatever went wrong, with the file or setting it is about.
-pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
+pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
     match command {
-        TrainCommand::Vocab(options) => train_vocabulary(&options, screen),
+        TrainCommand::Vocab(options) => train_vocabulary(&options, screen).map(success),
         TrainCommand::Mlm(options) => follow::<MlmRecipe>(&options, show_progress, screen),
         TrainCommand::Sentence(options) => follow::<SentenceRecipe>(&options, show_progress, screen),
-        TrainCommand::Pairs(options) => gather_pairs(&options, screen),
-        TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
-        TrainCommand::Bench(options) => bench(&options, screen),
-        TrainCommand::Teach(options) => compute_teacher(&options, screen),
-        TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
-        TrainCommand::Store(options) => store(&options, screen),
+        TrainCommand::Pairs(options) => gather_pairs(&options, screen).map(success),
+        TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen).map(success),
+        TrainCommand::Bench(options) => bench(&options, screen).map(success),
+        TrainCommand::Teach(options) => compute_teacher(&options, screen).map(success),
+        TrainCommand::TeachTokens(options) => compute_tokens(&options, screen).map(success),
+        TrainCommand::Store(options) => store(&options, screen).map(success),
     }
+}
+
+fn success((): ()) -> Exit {
+    Exit::Success
 }
 
 fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {

@@ -7,6 +7,7 @@ mod gather;
 mod line;
 mod mine;
 mod model;
+mod show;
 mod store;
 
 pub use commands::{TrainCommand, run};

@@ -84,7 +84,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Pack(args) => indexer::pack(&args, screen),
         Command::Eval(command) => evals::run(&command, show_progress, screen),
         Command::Bench(command) => evals::bench(&command, screen),
-        Command::Train(command) => training::run(command, show_progress, screen).map(|()| Exit::Success),
+        Command::Train(command) => training::run(command, show_progress, screen),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod exit;
 mod interrupt;
+mod machine;
 mod output;
 mod progress;
 
@@ -9,6 +10,7 @@ use std::num::NonZeroUsize;
 
 pub use exit::Exit;
 pub use interrupt::Interrupt;
+pub use machine::{memory, processor};
 pub use output::OutputArgs;
 pub use progress::Progress;
 

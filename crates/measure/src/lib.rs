@@ -8,6 +8,7 @@
 //! | how good are tagged entities? | [`entities`] |
 //! | how good are predicted classes and scores? | [`classification`], [`correlation`] |
 //! | how long did requests take? | [`latency`] |
+//! | how does that look? | [`plot`] |
 //!
 //! Every value that is a share lies in `[0, 1]`; programs that want percent multiply.
 
@@ -22,6 +23,7 @@ mod judged;
 pub mod latency;
 mod metric;
 mod ndcg;
+pub mod plot;
 mod precision;
 mod qrels;
 mod random;

@@ -103,6 +103,39 @@ pub enum Error {
          with optimizer.accumulate), or set compute.recompute = true; the last checkpoint is whole"
     )]
     Memory,
+    /// The loss is far above what it was.
+    #[error(
+        "step {step}: the loss is {loss}, {spike_factor} times the usual {median} or more for several steps, now \
+         on the batch of {batch}; lower the learning rate, or set saving.spike_factor = 0 to go on"
+    )]
+    Spike {
+        /// The step.
+        step: u64,
+        /// Its loss.
+        loss: f32,
+        /// The median of the losses before.
+        median: f32,
+        /// The setting that says what is far.
+        spike_factor: f64,
+        /// What was in the batch.
+        batch: String,
+    },
+    /// A checkpoint could not be written.
+    #[error(
+        "the checkpoint {} could not be written: {source}; {}",
+        path.display(),
+        last.as_ref().map_or("there is none before it".into(), |last| {
+            format!("{} is whole, and the run can go on from it with --resume", last.display())
+        })
+    )]
+    CheckpointNotWritten {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+        /// The newest that is whole.
+        last: Option<PathBuf>,
+    },
     /// A checkpoint is damaged or belongs to another run.
     #[error("checkpoint {}: {reason}", path.display())]
     Checkpoint {

@@ -5,7 +5,8 @@
 //! resuming gives the same numbers, bit for bit on the CPU.
 
 pub mod bench;
-pub mod checkpoint;
+pub mod card;
+mod checkpoint;
 mod error;
 pub mod gather;
 pub mod initial;
@@ -22,6 +23,8 @@ pub mod texts;
 
 pub use error::{Error, Result};
 pub use recipe::Recipe;
-pub use run::{Outcome, Plan, Report, Run, Task, TaskLoss};
+pub use run::{
+    AllReduce, Alone, Ended, Evaluation, News, Outcome, Plan, Rehearsal, Report, Run, Task, TaskLoss, Units,
+};
 pub use tasks::mlm::{MlmRecipe, MlmTask};
 pub use tasks::sentence::{SentenceRecipe, SentenceTask};

@@ -305,6 +305,28 @@ impl Gradients {
         Self::measured(pairs.map(sum).collect::<candle_core::Result<_>>()?)
     }
 
+    /// The gradients of all ranks together; `sum` adds them up, tensor by tensor. What received none counts as zero, so
+    /// that every rank hands in the same.
+    ///
+    /// # Errors
+    /// When `sum` fails, or the tensor library.
+    pub(crate) fn shared(
+        self,
+        slots: &[Slot],
+        sum: impl FnOnce(Vec<Tensor>) -> Result<Vec<Tensor>>,
+    ) -> Result<Self> {
+        let filled = self
+            .tensors
+            .into_iter()
+            .zip(slots)
+            .map(|(gradient, slot)| match gradient {
+                Some(gradient) => Ok(gradient),
+                None => slot.var.zeros_like(),
+            });
+        let sums = sum(filled.collect::<candle_core::Result<_>>()?)?;
+        Self::measured(sums.into_iter().map(Some).collect())
+    }
+
     /// The norm of all gradients as one vector.
     pub fn norm(&self) -> f64 {
         self.norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt()

@@ -55,7 +55,8 @@ impl Shape {
     }
 }
 
-/// When to write checkpoints and the log.
+/// When to write checkpoints and the log, when to score the model, and when to stop before the last step. None of it
+/// changes what a step does, so it may differ when a run goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Saving {
@@ -63,6 +64,17 @@ pub struct Saving {
     pub checkpoint_steps: u64,
     /// A line of the log after every so many steps.
     pub log_steps: u64,
+    /// Scores on held-out data after every so many steps, beside those before the first and after the last; 0 for
+    /// these two only.
+    pub evaluate_steps: u64,
+    /// The run ends after so many evaluations in a row whose first score is not better than the best before; 0 to go
+    /// on to the last step.
+    pub patience: u64,
+    /// Save the model of the best first score instead of the last; its checkpoint is kept.
+    pub keep_best: bool,
+    /// The run stops when the loss of three steps in a row is above so many times its median over the last 64, and
+    /// above its median over the first 64; 0 switches it off.
+    pub spike_factor: f64,
 }
 
 impl Default for Saving {
@@ -70,7 +82,51 @@ impl Default for Saving {
         Self {
             checkpoint_steps: 500,
             log_steps: 10,
+            evaluate_steps: 0,
+            patience: 0,
+            keep_best: false,
+            spike_factor: 10.0,
         }
+    }
+}
+
+impl Saving {
+    /// Refuses what only scores could decide.
+    pub(crate) fn needs_no_scores(&self) -> Result<()> {
+        let field = match (self.keep_best, self.evaluate_steps) {
+            (true, _) => "saving.keep_best",
+            (false, 1..) => "saving.evaluate_steps",
+            _ => return Ok(()),
+        };
+        Err(Error::Setting {
+            field,
+            value: "set".into(),
+            accepted: "nothing here, or held-out data to score the model on".into(),
+        })
+    }
+
+    /// Refuses settings that contradict each other.
+    ///
+    /// # Errors
+    /// Patience without evaluations to wait for, a negative factor.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |field, value, accepted: &str| {
+            let accepted = accepted.to_owned();
+            Err(Error::Setting {
+                field,
+                value,
+                accepted,
+            })
+        };
+        if self.patience > 0 && self.evaluate_steps == 0 {
+            let accepted = "0, or saving.evaluate_steps above 0 with it";
+            return refuse("saving.patience", self.patience.to_string(), accepted);
+        }
+        if !(self.spike_factor >= 0.0 && self.spike_factor.is_finite()) {
+            let value = self.spike_factor.to_string();
+            return refuse("saving.spike_factor", value, "0 or a positive number");
+        }
+        Ok(())
     }
 }
 
@@ -221,12 +277,18 @@ pub trait Recipe: Clone + Serialize + DeserializeOwned {
             saving,
             ..
         } = self.frame();
+        let mut recipe = serde_json::to_value(self).map_err(|e| io(out)(e.into()))?;
+        if let Some(settings) = recipe.as_object_mut() {
+            // What a run may change when it goes on.
+            settings.remove("out");
+            settings.remove("saving");
+        }
         Ok(Plan {
             optimizer,
             schedule,
             saving: saving.clone(),
             out: out.to_owned(),
-            recipe: serde_json::to_string(self).map_err(|e| io(out)(e.into()))?,
+            recipe: recipe.to_string(),
         })
     }
 }

@@ -241,7 +241,7 @@ fn report(options: &EncoderOptions, threads: usize, work: &Work, runners: &[Runn
         }
     };
     Report {
-        processor: machine::processor(),
+        processor: launch::processor(),
         instruction_set: first.model.instruction_set().to_string(),
         threads,
         model: options.model.clone(),
@@ -249,7 +249,7 @@ fn report(options: &EncoderOptions, threads: usize, work: &Work, runners: &[Runn
         tokens,
         queries: work.queries.len(),
         repetitions: options.repetitions.get(),
-        memory: machine::memory().map(|(resident, peak)| Memory { resident, peak }),
+        memory: launch::memory().map(|(resident, peak)| Memory { resident, peak }),
         rows: runners.iter().map(row).collect(),
     }
 }

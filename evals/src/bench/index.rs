@@ -15,7 +15,7 @@ use vectors::{
     Builder, Codes, Effort, Graph, GraphSettings, Nearest, Neighbour, Vectors, VectorsWriter, Walk,
 };
 
-use super::{machine, plot};
+use super::plot;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -170,7 +170,7 @@ fn measure(options: &IndexOptions) -> Result<Report> {
     }
     let size = |path: &PathBuf| std::fs::metadata(path).map(|meta| meta.len());
     Ok(Report {
-        processor: machine::processor(),
+        processor: launch::processor(),
         build_threads: threads,
         search_threads: 1,
         passages,

@@ -1,27 +1,40 @@
-//! The training loop: batch, loss, backward, clip, step, report, save.
+//! The training loop: batch, loss, backward, clip, step, report, score, save.
 
+mod curve;
+mod events;
 mod feed;
+mod guard;
+mod history;
+mod log;
+mod ranks;
+mod rehearsal;
 mod report;
+mod step;
 mod task;
+mod units;
 mod weights;
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use candle_core::Tensor;
-
 use crate::checkpoint::{self, State};
 use crate::error::{Error, Result, io};
-use crate::optimizer::{self, AdamW, Gradients};
+use crate::optimizer::{self, AdamW};
 use crate::recipe::Saving;
 use crate::schedule::Schedule;
 
 pub(crate) use feed::Feed;
+use guard::GUARD_STEPS;
+pub(crate) use guard::Losses;
+pub use history::Evaluation;
+pub(crate) use history::History;
+use log::Log;
+pub use ranks::{AllReduce, Alone};
+pub use rehearsal::Rehearsal;
 pub use report::Report;
-use report::{Done, Window};
+use report::Window;
 pub use task::{Task, TaskLoss};
+pub use units::Units;
 pub(crate) use weights::initialise;
 
 /// The settings of a run that do not depend on its task.
@@ -31,88 +44,160 @@ pub struct Plan {
     pub optimizer: optimizer::Settings,
     /// Steps and learning rate.
     pub schedule: Schedule,
-    /// Checkpoints and log.
+    /// Checkpoints, log and scores.
     pub saving: Saving,
-    /// Receives `log.jsonl`, `checkpoints/` and, at the end, the model.
+    /// Receives `log.jsonl`, `tensorboard/`, `checkpoints/` and, at the end, the model and `curve.svg`.
     pub out: PathBuf,
     /// Names the run: a checkpoint of another recipe is refused.
     pub recipe: String,
 }
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
-    /// Steps done.
-    pub steps: u64,
-    /// Loss of the last step.
-    pub loss: f32,
-    /// Seconds, over all resumptions.
-    pub seconds: f64,
-}
-
-/// After so many steps every variable must have received a gradient.
-const GUARD_STEPS: u64 = 20;
-
-/// A run in progress. The clock tells the time since the program's start; it comes from the caller.
-pub struct Run<'a, T: Task> {
-    task: &'a T,
-    plan: Plan,
-    adam: AdamW,
-    clock: &'a dyn Fn() -> Duration,
-    step: u64,
-    /// Seconds of earlier sittings.
-    seconds_before: f64,
-    received: Vec<bool>,
-    log: File,
-}
-
-impl<'a, T: Task> Run<'a, T> {
-    /// Prepares a run: from its last checkpoint if there is one and `resume` is set, else from the start.
-    ///
-    /// # Errors
-    /// When there are checkpoints and `resume` is not set, or they belong to another recipe, or are damaged; when
-    /// `accumulate` is 0.
-    pub fn new(task: &'a T, plan: Plan, clock: &'a dyn Fn() -> Duration, resume: bool) -> Result<Self> {
-        if plan.optimizer.accumulate == 0 {
+impl Plan {
+    /// Refuses settings out of range.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.optimizer.accumulate == 0 {
             return Err(Error::Setting {
                 field: "optimizer.accumulate",
                 value: "0".into(),
                 accepted: "1 or more batches for one step".into(),
             });
         }
-        plan.schedule.check()?;
+        self.schedule.check()?;
+        self.saving.check()
+    }
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// Some steps were done.
+    Steps(&'a Report),
+    /// The model was scored.
+    Scores(&'a Evaluation),
+}
+
+/// Why a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All steps are done, or the time is up.
+    Finished,
+    /// The scores grew no more.
+    Early,
+    /// Somebody asked for it: there is a checkpoint and no model.
+    Interrupted,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Why.
+    pub ended: Ended,
+    /// Steps done.
+    pub steps: u64,
+    /// Loss of the last step; not a number when none was done since the program started.
+    pub loss: f32,
+    /// Seconds, over all resumptions.
+    pub seconds: f64,
+    /// The scores, from before the first step to after the last.
+    pub evaluations: Vec<Evaluation>,
+    /// The step whose model was saved.
+    pub saved: u64,
+    /// What was found of the feed-forward units of the model that was saved.
+    pub units: Vec<Units>,
+}
+
+/// A run in progress.
+pub struct Run<'a, T: Task> {
+    task: &'a T,
+    plan: Plan,
+    adam: AdamW,
+    clock: &'a dyn Fn() -> Duration,
+    began: f64,
+    interrupted: &'a dyn Fn() -> bool,
+    ranks: &'a dyn AllReduce,
+    peak: Option<f64>,
+    /// The step of the checkpoint that it goes on from.
+    resumed: Option<u64>,
+    notes: Vec<String>,
+    step: u64,
+    /// Seconds of earlier sittings.
+    seconds_before: f64,
+    /// Seconds after the last step, as all ranks have agreed.
+    now: f64,
+    received: Vec<bool>,
+    losses: Losses,
+    history: History,
+}
+
+impl<'a, T: Task> Run<'a, T> {
+    /// Prepares a run: from its last checkpoint if there is one and `resume` is set, else from the start. The clock
+    /// tells the time since the program's start.
+    ///
+    /// # Errors
+    /// When there are checkpoints and `resume` is not set, or they belong to another recipe, or all are damaged;
+    /// settings out of range.
+    pub fn new(task: &'a T, plan: Plan, clock: &'a dyn Fn() -> Duration, resume: bool) -> Result<Self> {
+        plan.check()?;
         std::fs::create_dir_all(&plan.out).map_err(io(&plan.out))?;
         let adam = AdamW::with_rates(task.variables(), plan.optimizer, |name| task.rate(name))?;
-        let found = checkpoint::latest(&plan.out)?;
-        let (mut step, mut seconds_before) = (0, 0.0);
-        match found {
-            Some(path) if resume => {
-                let state = checkpoint::load(&path, &adam, &plan.recipe)?;
-                (step, seconds_before) = (state.step, state.seconds);
-            }
-            Some(path) => {
-                let reason = "the folder holds a run already; resume it or choose another folder".to_owned();
-                return Err(Error::Checkpoint { path, reason });
-            }
-            None => {}
-        }
-        let path = plan.out.join("log.jsonl");
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(io(&path))?;
-        let received = vec![step >= GUARD_STEPS; adam.slots().len()];
+        let mut notes = Vec::new();
+        let state = if resume {
+            checkpoint::resume(&plan.out, &adam, &plan.recipe, &mut notes)?
+        } else if let Some(path) = checkpoint::latest(&plan.out)? {
+            let reason = "the folder holds a run already; resume it or choose another folder".to_owned();
+            return Err(Error::Checkpoint { path, reason });
+        } else {
+            None
+        };
+        let resumed = state.as_ref().map(|state| state.step);
+        let state = state.unwrap_or_default();
         Ok(Self {
             task,
+            clock,
+            began: 0.0,
+            interrupted: &|| false,
+            ranks: &Alone,
+            peak: None,
+            resumed,
+            notes,
+            step: state.step,
+            seconds_before: state.seconds,
+            now: state.seconds,
+            received: vec![state.step >= GUARD_STEPS; adam.slots().len()],
+            losses: state.losses,
+            history: state.history,
             plan,
             adam,
-            clock,
-            step,
-            seconds_before,
-            received,
-            log,
         })
+    }
+
+    /// Says when the clock stood at zero, in seconds since 1970; the events for TensorBoard carry times of day.
+    #[must_use]
+    pub fn began_at(mut self, seconds: f64) -> Self {
+        self.began = seconds;
+        self
+    }
+
+    /// Ends after the step in which this becomes true, with a checkpoint.
+    #[must_use]
+    pub fn interrupted_by(mut self, interrupted: &'a dyn Fn() -> bool) -> Self {
+        self.interrupted = interrupted;
+        self
+    }
+
+    /// Makes it one of several ranks. The number of batches of a step, `accumulate`, has to be a multiple of theirs.
+    #[must_use]
+    pub fn among(mut self, ranks: &'a dyn AllReduce) -> Self {
+        self.ranks = ranks;
+        self
+    }
+
+    /// Gives the peak rate of the device in floating-point operations per second, so that reports say which share of
+    /// it is used.
+    #[must_use]
+    pub fn with_peak(mut self, operations_per_second: f64) -> Self {
+        self.peak = Some(operations_per_second);
+        self
     }
 
     /// Trainable numbers.
@@ -125,136 +210,175 @@ impl<'a, T: Task> Run<'a, T> {
         self.step
     }
 
+    /// What the user should know of how the run was resumed: checkpoints that are damaged.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// Runs to the end and saves the model in the plan's folder.
     ///
     /// # Errors
-    /// A loss or gradient that is not finite, a variable that receives no gradient, a file that cannot be
-    /// written.
-    pub fn finish(self, report: impl FnMut(&Report)) -> Result<Outcome> {
-        let count = self.plan.optimizer.accumulate;
-        let numbers = self.step * count..self.plan.schedule.steps * count;
+    /// A loss or gradient that is not finite, a loss that grows far above what it was, a variable that receives no
+    /// gradient, a file that cannot be written, an interrupted exchange with other ranks.
+    pub fn finish(mut self, mut tell: impl FnMut(News<'_>)) -> Result<Outcome> {
+        let numbers = self.numbers()?;
         let (task, clock) = (self.task, self.clock);
-        std::thread::scope(|scope| self.follow(Feed::start(scope, task, numbers, clock), report))
+        std::thread::scope(|scope| {
+            let mut feed = Feed::start(scope, task, numbers, clock);
+            let (ended, loss) = self.follow(&mut feed, &mut tell)?;
+            self.end(ended, loss)
+        })
     }
 
-    fn follow(mut self, mut feed: Feed<'_, T>, mut report: impl FnMut(&Report)) -> Result<Outcome> {
-        let mut window = Window::new(self.seconds());
-        let mut loss = f32::NAN;
-        while self.progress() < 1.0 {
-            let done = self.advance(&mut feed).map_err(Error::or_memory)?;
+    /// The batches of this rank.
+    fn numbers(&self) -> Result<impl Iterator<Item = u64> + Send + use<T>> {
+        let (count, rank) = (self.plan.optimizer.accumulate, self.ranks.rank() as u64);
+        let world = self.ranks.world();
+        if !count.is_multiple_of(world as u64) {
+            return Err(Error::Setting {
+                field: "optimizer.accumulate",
+                value: count.to_string(),
+                accepted: format!("a multiple of the {world} ranks"),
+            });
+        }
+        let steps = self.step..self.plan.schedule.steps;
+        Ok(steps.flat_map(move |step| (step * count + rank..(step + 1) * count).step_by(world)))
+    }
+
+    /// The steps until the end, why it came, and the loss of the last.
+    fn follow(&mut self, feed: &mut Feed<'_, T>, tell: &mut impl FnMut(News<'_>)) -> Result<(Ended, f32)> {
+        let mut log = match self.writes() {
+            true => Some(Log::open(
+                &self.plan.out,
+                self.resumed,
+                self.began + self.elapsed(),
+            )?),
+            false => None,
+        };
+        // No rank goes on before all have looked for checkpoints.
+        self.agree(&mut report::Done::default())?;
+        if self.step == 0 && !self.history.has(0) {
+            self.evaluate(&mut log, tell)?;
+        }
+        let mut window = Window::new(self.now);
+        let (mut ended, mut loss) = (self.ending(false), f32::NAN);
+        while ended.is_none() {
+            let done = self.advance(feed).map_err(Error::or_memory)?;
             loss = done.loss;
             window.add(&done, feed.take_waited());
-            if self.step.is_multiple_of(self.plan.saving.log_steps.max(1)) || self.progress() >= 1.0 {
-                let line = window.report(&done, self.step, self.progress(), self.seconds());
-                self.write_log(&line)?;
-                report(&line);
+            let last = self.progress() >= 1.0;
+            if last || is_due(self.step, self.plan.saving.log_steps.max(1)) {
+                let mut report = window.report(&done, self.step, self.progress(), self.now);
+                report.utilization = self.peak.map(|peak| self.operations(&report) / peak);
+                if let Some(log) = &mut log {
+                    log.report(&report, self.began + self.elapsed())?;
+                }
+                tell(News::Steps(&report));
             }
-            if self.step.is_multiple_of(self.plan.saving.checkpoint_steps.max(1)) {
+            if last || is_due(self.step, self.plan.saving.evaluate_steps) {
+                self.evaluate(&mut log, tell)?;
+            }
+            ended = self.ending(done.interrupted);
+            let better = self.plan.saving.keep_best && self.history.best() == Some(self.step);
+            if ended.is_some() || better || is_due(self.step, self.plan.saving.checkpoint_steps.max(1)) {
                 self.save_checkpoint()?;
             }
         }
-        self.save_checkpoint()?;
-        self.task.save(&self.plan.out)?;
+        Ok((ended.unwrap_or(Ended::Finished), loss))
+    }
+
+    fn ending(&self, interrupted: bool) -> Option<Ended> {
+        let patience = self.plan.saving.patience;
+        if self.progress() >= 1.0 {
+            Some(Ended::Finished)
+        } else if patience > 0 && self.history.since_best() >= patience {
+            Some(Ended::Early)
+        } else {
+            interrupted.then_some(Ended::Interrupted)
+        }
+    }
+
+    fn evaluate(&mut self, log: &mut Option<Log>, tell: &mut impl FnMut(News<'_>)) -> Result<()> {
+        let scores = self.task.evaluate()?;
+        if scores.is_empty() {
+            return self.plan.saving.needs_no_scores();
+        }
+        let evaluation = Evaluation {
+            step: self.step,
+            scores: scores
+                .into_iter()
+                .map(|(name, score)| (name.to_owned(), score))
+                .collect(),
+        };
+        if let Some(log) = log {
+            log.evaluation(&evaluation, self.began + self.elapsed())?;
+        }
+        tell(News::Scores(&evaluation));
+        self.history.0.push(evaluation);
+        if self.step == 0 && self.plan.saving.keep_best {
+            self.save_checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the model, unless the run goes on another time.
+    fn end(self, ended: Ended, loss: f32) -> Result<Outcome> {
+        let mut saved = self.step;
+        let mut units = Vec::new();
+        if ended != Ended::Interrupted {
+            let best = self.history.best().filter(|_| self.plan.saving.keep_best);
+            if let Some(best) = best.filter(|best| *best != self.step) {
+                checkpoint::restore_weights(&self.plan.out, best, &self.adam)?;
+                saved = best;
+            }
+            if self.writes() {
+                self.task.save(&self.plan.out)?;
+                curve::draw(&self.plan.out)?;
+            }
+            units = self.look_at_units()?;
+        }
         Ok(Outcome {
+            ended,
             steps: self.step,
             loss,
-            seconds: self.seconds(),
+            seconds: self.now,
+            evaluations: self.history.0,
+            saved,
+            units,
         })
     }
 
-    /// One step.
-    fn advance(&mut self, feed: &mut Feed<'_, T>) -> Result<Done> {
-        let count = self.plan.optimizer.accumulate;
-        let mut done = Done {
-            rate: self.plan.optimizer.learning_rate * self.plan.schedule.factor(self.progress()),
-            ..Done::default()
-        };
-        let mut sum: Option<Gradients> = None;
-        let mut batches = Vec::new();
-        for _ in 0..count {
-            let (number, batch) = feed.next()?;
-            let TaskLoss {
-                loss,
-                parts,
-                tokens,
-                batch,
-            } = self.task.compute(number, &batch)?;
-            self.check_loss(&loss, &batch)?;
-            done.add(&loss, parts, tokens, count)?;
-            // The mean over the batches, as if they were one.
-            let share = if count == 1 { loss } else { (loss / count as f64)? };
-            let gradients = self.adam.gradients(&mut encoder::backward(&share)?)?;
-            sum = Some(match sum {
-                Some(sum) => sum.plus(gradients)?,
-                None => gradients,
-            });
-            batches.push(batch);
-        }
-        if let Some(gradients) = sum {
-            self.guard(&gradients, &batches.join(" and of "))?;
-            self.step += 1;
-            self.adam.step(&gradients, self.step, done.rate)?;
-            done.norm = gradients.norm();
-        }
-        Ok(done)
-    }
-
-    fn check_loss(&self, loss: &Tensor, batch: &str) -> Result<()> {
-        let loss = loss.to_scalar::<f32>()?;
-        if loss.is_finite() {
-            return Ok(());
-        }
-        let (step, batch) = (self.step, batch.to_owned());
-        Err(Error::LossNotFinite { step, loss, batch })
-    }
-
-    /// Stops a run that cannot learn.
-    fn guard(&mut self, gradients: &Gradients, batch: &str) -> Result<()> {
-        let named = || self.adam.slots().iter().zip(gradients.norms());
-        if let Some((slot, _)) = named().find(|(_, norm)| !norm.is_finite()) {
-            let (variable, batch) = (slot.name.clone(), batch.to_owned());
-            return Err(Error::GradientNotFinite {
-                step: self.step,
-                variable,
-                batch,
-            });
-        }
-        for (received, norm) in self.received.iter_mut().zip(gradients.norms()) {
-            *received |= *norm > 0.0;
-        }
-        if self.step + 1 != GUARD_STEPS.min(self.plan.schedule.steps) {
-            return Ok(());
-        }
-        let slots = self.adam.slots().iter().zip(&self.received);
-        let silent: Vec<String> = slots
-            .filter(|(_, received)| !**received)
-            .map(|(slot, _)| slot.name.clone())
-            .collect();
-        if silent.is_empty() {
-            return Ok(());
-        }
-        Err(Error::NoGradient {
-            steps: self.step + 1,
-            variables: silent,
-        })
-    }
-
-    fn seconds(&self) -> f64 {
-        self.seconds_before + (self.clock)().as_secs_f64()
+    /// Seconds since the program started.
+    fn elapsed(&self) -> f64 {
+        (self.clock)().as_secs_f64()
     }
 
     fn progress(&self) -> f64 {
-        self.plan.schedule.progress(self.step, self.seconds())
+        self.plan.schedule.progress(self.step, self.now)
+    }
+
+    /// Whether this rank writes the files.
+    fn writes(&self) -> bool {
+        self.ranks.rank() == 0
     }
 
     fn save_checkpoint(&self) -> Result<()> {
-        let state = State::new(self.step, self.seconds(), &self.plan.recipe);
-        checkpoint::save(&self.plan.out, &self.adam, state)
+        if !self.writes() {
+            return Ok(());
+        }
+        let state = State {
+            step: self.step,
+            seconds: self.now,
+            recipe: self.plan.recipe.clone(),
+            history: self.history.clone(),
+            losses: self.losses.clone(),
+        };
+        let best = self.history.best().filter(|_| self.plan.saving.keep_best);
+        checkpoint::save(&self.plan.out, &self.adam, &state, best)
     }
+}
 
-    fn write_log(&mut self, line: &Report) -> Result<()> {
-        let path = self.plan.out.join("log.jsonl");
-        let line = serde_json::to_string(line).map_err(|e| io(&path)(e.into()))?;
-        writeln!(self.log, "{line}").map_err(io(&path))
-    }
+/// Whether something that happens every so many steps happens after this one; never when that is 0.
+fn is_due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
 }

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use candle_core::Tensor;
 use serde::Serialize;
-
-use crate::error::Result;
 
 /// What happened since the last report.
 #[derive(Debug, Clone, Serialize)]
@@ -28,11 +25,37 @@ pub struct Report {
     pub tokens: u64,
     /// Share of the time since the last report in which the step waited for its batch, 0 to 1.
     pub waiting: f64,
+    /// Share of the peak rate of the device, when that was given: six operations a token for each number of a matrix
+    /// outside of the embeddings (Kaplan et al. 2020, section 2.1), so without attention's own products.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utilization: Option<f64>,
     /// Seconds that the run has taken, over all its resumptions.
     pub seconds: f64,
 }
 
-/// What one step did: means of its batches, and their tokens together.
+impl Report {
+    /// Name and value of what can be drawn as a curve.
+    pub(super) fn scalars(&self) -> Vec<(String, f64)> {
+        let mut scalars = vec![
+            ("loss".to_owned(), f64::from(self.loss)),
+            ("learning_rate".to_owned(), self.learning_rate),
+            ("gradient_norm".to_owned(), self.gradient_norm),
+            ("tokens_per_second".to_owned(), self.tokens_per_second),
+            ("waiting".to_owned(), self.waiting),
+        ];
+        scalars.extend(self.utilization.map(|share| ("utilization".to_owned(), share)));
+        let mut parts: Vec<_> = self.parts.iter().collect();
+        parts.sort_by_key(|(name, _)| **name);
+        scalars.extend(
+            parts
+                .iter()
+                .map(|(name, value)| (format!("loss/{name}"), f64::from(**value))),
+        );
+        scalars
+    }
+}
+
+/// What one step did: the mean loss of its batches and their tokens, over all ranks; parts of this rank's.
 #[derive(Default)]
 pub(super) struct Done {
     pub(super) loss: f32,
@@ -40,23 +63,24 @@ pub(super) struct Done {
     pub(super) tokens: usize,
     pub(super) rate: f64,
     pub(super) norm: f64,
+    /// Whether a rank was asked to stop.
+    pub(super) interrupted: bool,
 }
 
 impl Done {
-    /// Takes in one batch of `count`.
+    /// Takes in one batch of `count`, whose parts are those of `own`.
     pub(super) fn add(
         &mut self,
-        loss: &Tensor,
+        loss: f32,
         parts: Vec<(&'static str, f32)>,
         tokens: usize,
-        count: u64,
-    ) -> Result<()> {
-        self.loss += loss.to_scalar::<f32>()? / count as f32;
+        [count, own]: [u64; 2],
+    ) {
+        self.loss += loss / count as f32;
         for (name, value) in parts {
-            *self.parts.entry(name).or_default() += value / count as f32;
+            *self.parts.entry(name).or_default() += value / own as f32;
         }
         self.tokens += tokens;
-        Ok(())
     }
 }
 
@@ -107,6 +131,7 @@ impl Window {
             gradient_norm: last.norm,
             tokens_per_second: self.tokens as f64 / (now - self.began).max(1e-9),
             waiting: self.waited / (now - self.began).max(1e-9),
+            utilization: None,
             tokens: self.tokens_before + self.tokens as u64,
             seconds: now,
         };
