@@ -5,6 +5,7 @@
 //! folder; [`Scheduler`] stands before any [`Embed`] and puts requests that come at the same time into one batch.
 //! Models run unpadded over `kernels`, in the [`Precision`] of their [`ModelSettings`]; [`pack`] makes them open fast.
 
+mod answer;
 mod contract;
 mod embedder;
 mod engine;
@@ -15,12 +16,14 @@ mod open;
 mod packed;
 mod prompts;
 mod quality;
+mod reader;
 mod reranker;
 mod scheduler;
 mod settings;
 mod threads;
 mod token_model;
 
+pub use answer::{ReaderSettings, Reading, WindowLogits};
 pub use contract::{Embed, Rerank, Role};
 pub use embedder::Embedder;
 pub use error::InferError;
@@ -28,6 +31,7 @@ pub use kernels::{InstructionSet, Precision, burst};
 pub use layer_error::LayerError;
 pub use packed::{Packing, pack};
 pub use quality::{Measured, Quality};
+pub use reader::Reader;
 pub use reranker::Reranker;
 pub use scheduler::{Answer, Scheduler, SchedulerSettings, Waiting};
 pub use settings::ModelSettings;

@@ -134,14 +134,31 @@ impl TokenModel {
             ids: encoding.ids.clone(),
             types: encoding.type_ids.clone(),
         });
-        let rows = self
-            .engine
-            .run(&tokens.collect::<Vec<_>>(), &self.pool, |states| {
-                states
-                    .chunks_exact(self.width)
-                    .map(|state| self.apply_head(state))
-                    .collect()
-            });
+        let rows = self.run(&tokens.collect::<Vec<_>>())?;
+        let logits = encodings.into_iter().zip(rows);
+        Ok(logits
+            .map(|(encoding, logits)| TokenLogits { encoding, logits })
+            .collect())
+    }
+
+    /// The tokenizer of the model.
+    pub(crate) fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The longest text in tokens, special tokens included.
+    pub(crate) fn tokens_max(&self) -> usize {
+        self.longest
+    }
+
+    /// The logits of every token of texts that are ids already.
+    pub(crate) fn run(&self, texts: &[Tokens]) -> Result<Vec<Vec<Vec<f32>>>, InferError> {
+        let rows = self.engine.run(texts, &self.pool, |states| {
+            states
+                .chunks_exact(self.width)
+                .map(|state| self.apply_head(state))
+                .collect()
+        });
         let rows: Vec<Vec<Vec<f32>>> = rows.map_err(|reason| InferError::Run {
             model: self.name.clone(),
             reason,
@@ -155,10 +172,7 @@ impl TokenModel {
                 });
             }
         }
-        let logits = encodings.into_iter().zip(rows);
-        Ok(logits
-            .map(|(encoding, logits)| TokenLogits { encoding, logits })
-            .collect())
+        Ok(rows)
     }
 
     fn apply_head(&self, state: &[f32]) -> Vec<f32> {

@@ -3,10 +3,12 @@
 mod chunk;
 mod error;
 mod open;
+mod pair;
 mod plain;
 mod save;
 mod tokenizer;
 pub mod vocabulary;
 
 pub use error::{Error, Result};
+pub use pair::{Pair, PairFrame, Pieces};
 pub use tokenizer::{Encoding, SpecialIds, Tokenizer};

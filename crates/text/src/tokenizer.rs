@@ -19,7 +19,7 @@ pub struct Tokenizer {
 }
 
 /// Special tokens before and after one text.
-struct Wrapping {
+pub(crate) struct Wrapping {
     before: Vec<u32>,
     after: Vec<u32>,
 }
@@ -71,13 +71,17 @@ impl Encoding {
     }
 
     fn new(inner: &tokenizers::Encoding, truncated: bool) -> Self {
+        let special_mask: Vec<bool> = inner.get_special_tokens_mask().iter().map(|&m| m == 1).collect();
+        // The library forgets the first text of a pair when the second is joined to it, never the second.
+        let sequence_ids = inner.get_sequence_ids().into_iter().zip(&special_mask);
+        let sequence_ids = sequence_ids.map(|(text, special)| (!special).then_some(text.unwrap_or(0)));
         Self {
             ids: inner.get_ids().to_vec(),
             type_ids: inner.get_type_ids().to_vec(),
             spans: inner.get_offsets().to_vec(),
-            special_mask: inner.get_special_tokens_mask().iter().map(|&m| m == 1).collect(),
             word_ids: inner.get_word_ids().to_vec(),
-            sequence_ids: inner.get_sequence_ids(),
+            sequence_ids: sequence_ids.collect(),
+            special_mask,
             truncated,
         }
     }
@@ -190,7 +194,7 @@ impl Tokenizer {
     }
 
     /// The ids without special tokens, and what belongs around them, when there is a fast way.
-    fn plain_ids(&self, text: &str) -> Result<Option<(Vec<u32>, &Wrapping)>> {
+    pub(crate) fn plain_ids(&self, text: &str) -> Result<Option<(Vec<u32>, &Wrapping)>> {
         let Some((plain, wrapping)) = self.plain.as_deref() else {
             return Ok(None);
         };
