@@ -10,6 +10,7 @@ use infer::{Embed as _, Role};
 use launch::Exit;
 use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Precision, Processor};
+use trainer::{ClassifyRecipe, ReaderRecipe, RerankRecipe, TagRecipe};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
 use crate::bench::{BenchArgs, bench};
@@ -28,6 +29,14 @@ pub enum TrainCommand {
     Mlm(FromRecipe),
     /// Train a sentence encoder on pairs, with or without a teacher.
     Sentence(FromRecipe),
+    /// Train a classifier or a regression of texts or pairs of texts.
+    Classify(FromRecipe),
+    /// Train a tagger of entities.
+    Tag(FromRecipe),
+    /// Train a reader: where in a text the answer to a question is, or that it is not there.
+    Reader(FromRecipe),
+    /// Train a reranker: a cross-encoder over queries with better and worse passages.
+    Rerank(FromRecipe),
     /// Make a file of pairs out of documents, pairs and questions.
     Pairs(PairsArgs),
     /// Find hard negatives for the queries of a pairs file.
@@ -145,6 +154,10 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Vocab(options) => train_vocabulary(&options, screen).map(success),
         TrainCommand::Mlm(options) => follow::<MlmRecipe>(&options, show_progress, screen),
         TrainCommand::Sentence(options) => follow::<SentenceRecipe>(&options, show_progress, screen),
+        TrainCommand::Classify(options) => follow::<ClassifyRecipe>(&options, show_progress, screen),
+        TrainCommand::Tag(options) => follow::<TagRecipe>(&options, show_progress, screen),
+        TrainCommand::Reader(options) => follow::<ReaderRecipe>(&options, show_progress, screen),
+        TrainCommand::Rerank(options) => follow::<RerankRecipe>(&options, show_progress, screen),
         TrainCommand::Pairs(options) => gather_pairs(&options, screen).map(success),
         TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen).map(success),
         TrainCommand::Bench(options) => bench(&options, screen).map(success),

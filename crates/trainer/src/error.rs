@@ -20,6 +20,20 @@ pub enum Error {
     /// The teacher refused.
     #[error("the teacher: {0}")]
     Teacher(String),
+    /// A file of data could not be read.
+    #[error(transparent)]
+    Data(#[from] data::DataError),
+    /// What was measured has no value.
+    #[error(transparent)]
+    Measure(#[from] measure::MeasureError),
+    /// A file has nothing of what it is read for.
+    #[error("{} holds no {what}", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -4,12 +4,14 @@
 //! by the seed, its purpose and the step ([`random`]). So a checkpoint needs no random state, and stopping and
 //! resuming gives the same numbers, bit for bit on the CPU.
 
+mod batches;
 pub mod bench;
 pub mod card;
 mod checkpoint;
 mod error;
 pub mod gather;
 pub mod initial;
+mod labels;
 pub mod loss;
 pub mod optimizer;
 pub mod random;
@@ -20,11 +22,16 @@ pub mod start;
 pub mod tasks;
 pub mod teach;
 pub mod texts;
+pub mod tuning;
 
 pub use error::{Error, Result};
 pub use recipe::Recipe;
 pub use run::{
     AllReduce, Alone, Ended, Evaluation, News, Outcome, Plan, Rehearsal, Report, Run, Task, TaskLoss, Units,
 };
+pub use tasks::classify::{ClassifyRecipe, ClassifyTask};
 pub use tasks::mlm::{MlmRecipe, MlmTask};
+pub use tasks::reader::{ReaderRecipe, ReaderTask};
+pub use tasks::rerank::{RerankLossKind, RerankRecipe, RerankTask};
 pub use tasks::sentence::{SentenceRecipe, SentenceTask};
+pub use tasks::tag::{TagRecipe, TagTask};

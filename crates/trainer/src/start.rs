@@ -113,6 +113,22 @@ impl Beginning {
         })
     }
 
+    /// Refuses texts that are longer than the model reads; `data.tokens` of a recipe names them.
+    ///
+    /// # Errors
+    /// More tokens than the model has positions.
+    pub(crate) fn check_tokens(&self, tokens: usize) -> Result<()> {
+        let positions = self.config.max_position_embeddings;
+        if tokens <= positions {
+            return Ok(());
+        }
+        Err(Error::Setting {
+            field: "data.tokens",
+            value: tokens.to_string(),
+            accepted: format!("up to {positions}, the positions of the model"),
+        })
+    }
+
     /// Sets the variables of a model made with [`Beginning::config`] to what the folder has, and returns the names
     /// of those that stay fresh. Embeddings and layers must all be there; a head is taken where the folder has it
     /// in the same shape.

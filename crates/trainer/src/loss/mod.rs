@@ -1,17 +1,27 @@
 //! The losses, one file each.
 
+mod binary;
 mod contrastive;
 mod cross_entropy;
 mod distil;
 mod int8;
+mod list_net;
 mod margin;
 mod matryoshka;
+mod pairwise;
+mod softplus;
 mod triplet;
+mod weighted;
 
+pub use binary::binary_cross_entropy;
 pub use contrastive::{contrastive, contrastive_symmetric};
 pub use cross_entropy::{cross_entropy, log_softmax};
 pub use distil::{cosine, rows};
 pub use int8::rounded;
+pub use list_net::list_net;
 pub use margin::margin_mse;
 pub use matryoshka::shortened;
+pub use pairwise::{lambda_loss, rank_net};
+pub(crate) use softplus::softplus;
 pub use triplet::triplet;
+pub use weighted::{squared_error, weighted_cross_entropy};
