@@ -4,6 +4,7 @@ mod precision;
 mod retrieve;
 mod runs;
 mod squad;
+mod squad_reader;
 mod verify;
 
 use std::io::Write;
@@ -23,7 +24,7 @@ pub enum EvalCommand {
     Verify(verify::VerifyOptions),
     /// Measure run files of any system against judgments.
     Runs(runs::RunsOptions),
-    /// Measure predicted answers as SQuAD 1.1 or 2.0 does.
+    /// Measure predicted answers, or a reader's own, as SQuAD 1.1 or 2.0 does.
     Squad(squad::SquadOptions),
 }
 
@@ -38,6 +39,6 @@ pub fn run(command: &EvalCommand, show_progress: bool, screen: &mut dyn Write) -
         EvalCommand::Precision(options) => precision::run(options, show_progress, screen),
         EvalCommand::Verify(options) => verify::run(options, show_progress, screen),
         EvalCommand::Runs(options) => runs::run(options, screen),
-        EvalCommand::Squad(options) => squad::run(options, screen),
+        EvalCommand::Squad(options) => squad::run(options, show_progress, screen),
     }
 }

@@ -1,4 +1,4 @@
-//! `cloze eval squad`: exact match and F1 of predicted answers.
+//! `cloze eval squad`: exact match and F1 of predicted answers, or of those that a reader gives.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -7,20 +7,39 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use data::squad::{Question, Squad};
+use infer::Precision;
 use launch::Exit;
 use measure::squad::{AnswerScores, v1, v2};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+use super::squad_reader;
 
 /// Options of `squad`.
 #[derive(Debug, Args)]
 pub struct SquadOptions {
     /// The set, in SQuAD's own JSON.
     #[arg(long)]
-    data: PathBuf,
+    pub(super) data: PathBuf,
     /// A JSON object: question id to answer; in 2.0 the empty text says that there is none.
+    #[arg(long, required_unless_present = "model", conflicts_with = "model")]
+    predictions: Option<PathBuf>,
+    /// A reader that answers the questions: the folder of a question answering model. In 2.0 the threshold of "no
+    /// answer" is tuned on a share of the articles and the others are scored.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["no_answer", "threshold"])]
+    model: Option<String>,
+    /// With --model, the share of the articles that the threshold is tuned on (2.0).
+    #[arg(long, value_name = "0..1", default_value_t = 0.5, value_parser = parse_share)]
+    pub(super) tune_share: f64,
+    /// With --model, chooses these articles.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// With --model, the number type of its arithmetic: f32, bf16 or int8.
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    pub(super) precision: Precision,
+    /// With --model, threads [default: one for each processor].
     #[arg(long)]
-    predictions: PathBuf,
+    pub(super) threads: Option<usize>,
     /// A JSON object: question id to the probability that there is no answer (2.0).
     #[arg(long)]
     no_answer: Option<PathBuf>,
@@ -33,20 +52,31 @@ pub struct SquadOptions {
 }
 
 /// Reads, measures, prints percentages as JSON, as the official evaluations do.
-pub(crate) fn run(options: &SquadOptions, screen: &mut dyn Write) -> Result<Exit> {
+pub(crate) fn run(options: &SquadOptions, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
     let set = data::squad::read(&options.data)?;
-    let predictions: HashMap<String, String> = read_json(&options.predictions)?;
     let unanswerable = questions(&set).any(|question| question.answers.is_empty());
     let is_second = options
         .version
         .as_deref()
         .map_or(unanswerable, |version| version == "2.0");
+    if let Some(model) = &options.model {
+        return squad_reader::run(options, model, &set, is_second, show_progress, screen);
+    }
+    let Some(path) = &options.predictions else {
+        bail!("accepted: --predictions FILE or --model FOLDER");
+    };
+    let predictions: HashMap<String, String> = read_json(path)?;
     let figures = match is_second {
-        true => second(options, &set, &predictions)?,
+        true => second(options, path, &set, &predictions)?,
         false => first(&set, &predictions).with_context(|| options.data.display().to_string())?,
     };
     writeln!(screen, "{}", serde_json::to_string_pretty(&figures)?)?;
     Ok(Exit::Success)
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("{text:?}; accepted: 0 to 1"))
 }
 
 fn questions(set: &Squad) -> impl Iterator<Item = &Question> {
@@ -56,7 +86,7 @@ fn questions(set: &Squad) -> impl Iterator<Item = &Question> {
         .flat_map(|paragraph| &paragraph.qas)
 }
 
-fn gold(question: &Question) -> Vec<String> {
+pub(super) fn gold(question: &Question) -> Vec<String> {
     question
         .answers
         .iter()
@@ -93,7 +123,12 @@ fn first(set: &Squad, predictions: &HashMap<String, String>) -> Result<Value> {
     }))
 }
 
-fn second(options: &SquadOptions, set: &Squad, predictions: &HashMap<String, String>) -> Result<Value> {
+fn second(
+    options: &SquadOptions,
+    path: &Path,
+    set: &Squad,
+    predictions: &HashMap<String, String>,
+) -> Result<Value> {
     let no_answer: HashMap<String, f64> = match &options.no_answer {
         Some(path) => read_json(path)?,
         None => HashMap::new(),
@@ -117,7 +152,7 @@ fn second(options: &SquadOptions, set: &Squad, predictions: &HashMap<String, Str
         });
     }
     let result = v2::evaluate(&answered, options.threshold)
-        .with_context(|| format!("{}: no prediction fits the set", options.predictions.display()))?;
+        .with_context(|| format!("{}: no prediction fits the set", path.display()))?;
     let mut figures = BTreeMap::from([
         ("version", json!("2.0")),
         ("all", part(result.all)),
