@@ -57,6 +57,7 @@ pub(crate) fn follow<R: Recipe>(
         return Ok(Exit::Success);
     }
     let folder = plan.out.clone();
+    let hardware = hardware(&plan.recipe);
     // Read now: they may have changed when the run is done.
     let inputs = card::inputs(&plan.recipe)?;
     let (outcome, parameters) = train(&task, plan, options, show_progress, screen)?;
@@ -66,12 +67,22 @@ pub(crate) fn follow<R: Recipe>(
             recipe: &written,
             inputs: &inputs,
             parameters,
-            hardware: &format!("{}, {} threads", launch::processor(), launch::threads()),
+            hardware: &hardware,
             outcome: &outcome,
         };
         card.write(&folder)?;
     }
     conclude(&outcome, &folder.display().to_string(), screen)
+}
+
+/// What computes, in words; `recipe` is JSON.
+fn hardware(recipe: &str) -> String {
+    let recipe: serde_json::Value = serde_json::from_str(recipe).unwrap_or_default();
+    let gpu = match recipe["compute"]["device"].as_str() {
+        Some("cuda") => "an NVIDIA GPU, ",
+        _ => "",
+    };
+    format!("{gpu}{}, {} threads", launch::processor(), launch::threads())
 }
 
 /// Runs to the end, and says how it ended and how many numbers were trained.

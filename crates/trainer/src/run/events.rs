@@ -16,7 +16,8 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// A new file in `folder` for a sitting that begins at this step; what older files say of later steps is void.
+    /// A new file in `folder` for a sitting whose first values are of this step; what older files say of it and of
+    /// later steps is void.
     pub(super) fn create(folder: &Path, step: u64, time: f64) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(io(folder))?;
         // Readers take the files in the order of their names.
@@ -27,7 +28,7 @@ impl Events {
         bytes_field(&mut version, 3, b"brain.Event:2");
         events.write(&version)?;
         let mut start = event(step, time);
-        // The status START, which makes readers drop what came after this step.
+        // The status START, which makes readers drop this step and what came after it.
         bytes_field(&mut start, 7, &[0x08, 1]);
         events.write(&start)?;
         Ok(events)

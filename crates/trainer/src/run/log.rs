@@ -28,7 +28,7 @@ impl Log {
         Ok(Self {
             file: file.map_err(io(&path))?,
             path,
-            events: Events::create(&out.join("tensorboard"), resumed.unwrap_or(0), time)?,
+            events: Events::create(&out.join("tensorboard"), resumed.map_or(0, |step| step + 1), time)?,
         })
     }
 

@@ -6,6 +6,8 @@ mod feed;
 mod guard;
 mod history;
 mod log;
+mod outcome;
+mod plan;
 mod ranks;
 mod rehearsal;
 mod report;
@@ -14,14 +16,11 @@ mod task;
 mod units;
 mod weights;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::checkpoint::{self, State};
 use crate::error::{Error, Result, io};
-use crate::optimizer::{self, AdamW};
-use crate::recipe::Saving;
-use crate::schedule::Schedule;
+use crate::optimizer::AdamW;
 
 pub(crate) use feed::Feed;
 use guard::GUARD_STEPS;
@@ -29,6 +28,8 @@ pub(crate) use guard::Losses;
 pub use history::Evaluation;
 pub(crate) use history::History;
 use log::Log;
+pub use outcome::{Ended, News, Outcome};
+pub use plan::Plan;
 pub use ranks::{AllReduce, Alone};
 pub use rehearsal::Rehearsal;
 pub use report::Report;
@@ -36,75 +37,6 @@ use report::Window;
 pub use task::{Task, TaskLoss};
 pub use units::Units;
 pub(crate) use weights::initialise;
-
-/// The settings of a run that do not depend on its task.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The optimizer.
-    pub optimizer: optimizer::Settings,
-    /// Steps and learning rate.
-    pub schedule: Schedule,
-    /// Checkpoints, log and scores.
-    pub saving: Saving,
-    /// Receives `log.jsonl`, `tensorboard/`, `checkpoints/` and, at the end, the model and `curve.svg`.
-    pub out: PathBuf,
-    /// Names the run: a checkpoint of another recipe is refused.
-    pub recipe: String,
-}
-
-impl Plan {
-    /// Refuses settings out of range.
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.optimizer.accumulate == 0 {
-            return Err(Error::Setting {
-                field: "optimizer.accumulate",
-                value: "0".into(),
-                accepted: "1 or more batches for one step".into(),
-            });
-        }
-        self.schedule.check()?;
-        self.saving.check()
-    }
-}
-
-/// What a run tells while it goes on.
-#[derive(Debug, Clone, Copy)]
-pub enum News<'a> {
-    /// Some steps were done.
-    Steps(&'a Report),
-    /// The model was scored.
-    Scores(&'a Evaluation),
-}
-
-/// Why a run came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// All steps are done, or the time is up.
-    Finished,
-    /// The scores grew no more.
-    Early,
-    /// Somebody asked for it: there is a checkpoint and no model.
-    Interrupted,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Why.
-    pub ended: Ended,
-    /// Steps done.
-    pub steps: u64,
-    /// Loss of the last step; not a number when none was done since the program started.
-    pub loss: f32,
-    /// Seconds, over all resumptions.
-    pub seconds: f64,
-    /// The scores, from before the first step to after the last.
-    pub evaluations: Vec<Evaluation>,
-    /// The step whose model was saved.
-    pub saved: u64,
-    /// What was found of the feed-forward units of the model that was saved.
-    pub units: Vec<Units>,
-}
 
 /// A run in progress.
 pub struct Run<'a, T: Task> {
@@ -260,7 +192,7 @@ impl<'a, T: Task> Run<'a, T> {
         if self.step == 0 && !self.history.has(0) {
             self.evaluate(&mut log, tell)?;
         }
-        let mut window = Window::new(self.now);
+        let mut window = Window::new(self.seconds_before + self.elapsed());
         let (mut ended, mut loss) = (self.ending(false), f32::NAN);
         while ended.is_none() {
             let done = self.advance(feed).map_err(Error::or_memory)?;
@@ -270,13 +202,13 @@ impl<'a, T: Task> Run<'a, T> {
             if last || is_due(self.step, self.plan.saving.log_steps.max(1)) {
                 let mut report = window.report(&done, self.step, self.progress(), self.now);
                 report.utilization = self.peak.map(|peak| self.operations(&report) / peak);
-                if let Some(log) = &mut log {
-                    log.report(&report, self.began + self.elapsed())?;
-                }
+                self.write(&mut log, |log, time| log.report(&report, time))?;
                 tell(News::Steps(&report));
             }
             if last || is_due(self.step, self.plan.saving.evaluate_steps) {
+                let before = self.elapsed();
                 self.evaluate(&mut log, tell)?;
+                window.pause(self.elapsed() - before);
             }
             ended = self.ending(done.interrupted);
             let better = self.plan.saving.keep_best && self.history.best() == Some(self.step);
@@ -310,9 +242,7 @@ impl<'a, T: Task> Run<'a, T> {
                 .map(|(name, score)| (name.to_owned(), score))
                 .collect(),
         };
-        if let Some(log) = log {
-            log.evaluation(&evaluation, self.began + self.elapsed())?;
-        }
+        self.write(log, |log, time| log.evaluation(&evaluation, time))?;
         tell(News::Scores(&evaluation));
         self.history.0.push(evaluation);
         if self.step == 0 && self.plan.saving.keep_best {
@@ -346,6 +276,12 @@ impl<'a, T: Task> Run<'a, T> {
             saved,
             units,
         })
+    }
+
+    /// Writes to the log, if this rank has one, with the time of day.
+    fn write(&self, log: &mut Option<Log>, line: impl FnOnce(&mut Log, f64) -> Result<()>) -> Result<()> {
+        let time = self.began + self.elapsed();
+        log.as_mut().map_or(Ok(()), |log| line(log, time))
     }
 
     /// Seconds since the program started.

@@ -115,6 +115,11 @@ impl Window {
         self.waited += waited;
     }
 
+    /// Leaves out seconds that belonged to no step.
+    pub(super) fn pause(&mut self, seconds: f64) {
+        self.began += seconds;
+    }
+
     /// The report, after which the window is empty again.
     pub(super) fn report(&mut self, last: &Done, step: u64, progress: f64, now: f64) -> Report {
         let steps = self.steps.max(1) as f32;

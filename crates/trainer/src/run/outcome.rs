@@ -1,0 +1,42 @@
+//! What a run tells.
+
+use super::{Evaluation, Report, Units};
+
+/// What a run tells while it goes on.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// Some steps were done.
+    Steps(&'a Report),
+    /// The model was scored.
+    Scores(&'a Evaluation),
+}
+
+/// Why a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All steps are done, or the time is up.
+    Finished,
+    /// The scores grew no more.
+    Early,
+    /// Somebody asked for it: there is a checkpoint and no model.
+    Interrupted,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Why.
+    pub ended: Ended,
+    /// Steps done.
+    pub steps: u64,
+    /// Loss of the last step; not a number when none was done since the program started.
+    pub loss: f32,
+    /// Seconds, over all resumptions.
+    pub seconds: f64,
+    /// The scores, from before the first step to after the last.
+    pub evaluations: Vec<Evaluation>,
+    /// The step whose model was saved.
+    pub saved: u64,
+    /// What was found of the feed-forward units of the model that was saved.
+    pub units: Vec<Units>,
+}
