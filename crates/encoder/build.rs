@@ -13,6 +13,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=NVCC");
     println!("cargo:rerun-if-env-changed=CUDA_COMPUTE_CAP");
     println!("cargo:rerun-if-changed=src/cuda/common.cuh");
+    println!("cargo:rerun-if-changed=src/cuda/matrix.cuh");
     let compiler = env::var("NVCC").unwrap_or_else(|_| "nvcc".into());
     let capability = env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "90".into());
     let out = env::var("OUT_DIR").unwrap_or_default();

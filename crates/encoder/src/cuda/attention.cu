@@ -1,106 +1,129 @@
-// Self-attention of packed texts, forward and backward. A block of four warps takes 64 queries (or keys) of one head of
-// one text and goes over the keys (or queries) in tiles of 64. Scores are computed twice in the forward pass, once for
-// the logarithm of the sum of exponentials of each row and once for the weights, so nothing has to be rescaled and
-// nothing grows with the length of a text. The backward pass computes them again: by tiles of queries for the
-// gradient of the queries, by tiles of keys for those of keys and values, so no two blocks write to the same place.
+// Self-attention of packed texts, forward and backward (the scheme of Dao 2023, https://arxiv.org/abs/2307.08691). A
+// block of four warps takes 64 queries (or keys) of one head of one text and goes over the keys (or queries) in tiles
+// of 64; a warp takes 16 rows. Scores stay in registers, and nothing grows with the length of a text. The backward
+// pass computes them again: by tiles of queries for the gradient of the queries, by tiles of keys for those of keys
+// and values, so no two blocks write to the same place.
+//
+// Sums of a warp, (16, 8 N), lie as the matrix units want them: c[n][e] of a lane is row lane / 4 + 8 (e / 2), column
+// 8 n + 2 (lane % 4) + e % 2.
 #include "common.cuh"
+#include "matrix.cuh"
 
-using namespace nvcuda;
+// Rows of a tile, and columns that a warp takes at a time.
+constexpr int TILE = 64, CHUNK = 32, BLOCK = 128;
+constexpr float LOG2_E = 1.44269504f, LN_2 = 0.69314718f;
 
-constexpr int TILE = 64, BLOCK = 128;
-// Floats in a row of scores; the four above TILE keep rows apart in the banks of shared memory.
-constexpr int SCORES = TILE + 4;
+// Length of a row in shared memory; what is above D keeps rows apart in its banks.
+template <class T, int D> __device__ constexpr int row_length() { return D + 16 / sizeof(T); }
 
-// Products of 16 rows with a tile, C (16, 16 J) += A B, on the matrix units. A (16, 16 K) by rows.
-template <class T> struct Product;
-
-template <> struct Product<bf16> {
-  typedef wmma::fragment<wmma::accumulator, 16, 16, 16, float> Sum;
-  static __device__ __forceinline__ void clear(Sum &c) { wmma::fill_fragment(c, 0.f); }
-  // B by columns: B[k][n] is b[n * ldb + k].
-  template <int J, int K> static __device__ __forceinline__ void by_columns(Sum *c, const bf16 *a, int lda, const bf16 *b, int ldb) {
-    wmma::fragment<wmma::matrix_a, 16, 16, 16, bf16, wmma::row_major> left;
-    wmma::fragment<wmma::matrix_b, 16, 16, 16, bf16, wmma::col_major> right;
-#pragma unroll
-    for (int k = 0; k < K; k++) {
-      wmma::load_matrix_sync(left, a + 16 * k, lda);
-#pragma unroll
-      for (int j = 0; j < J; j++) {
-        wmma::load_matrix_sync(right, b + 16 * j * ldb + 16 * k, ldb);
-        wmma::mma_sync(c[j], left, right, c[j]);
-      }
-    }
-  }
-  // B by rows: B[k][n] is b[k * ldb + n].
-  template <int J, int K> static __device__ __forceinline__ void by_rows(Sum *c, const bf16 *a, int lda, const bf16 *b, int ldb) {
-    wmma::fragment<wmma::matrix_a, 16, 16, 16, bf16, wmma::row_major> left;
-    wmma::fragment<wmma::matrix_b, 16, 16, 16, bf16, wmma::row_major> right;
-#pragma unroll
-    for (int k = 0; k < K; k++) {
-      wmma::load_matrix_sync(left, a + 16 * k, lda);
-#pragma unroll
-      for (int j = 0; j < J; j++) {
-        wmma::load_matrix_sync(right, b + 16 * k * ldb + 16 * j, ldb);
-        wmma::mma_sync(c[j], left, right, c[j]);
-      }
-    }
-  }
-  static __device__ __forceinline__ void write(float *p, const Sum &c, int ld) { wmma::store_matrix_sync(p, c, ld, wmma::mem_row_major); }
+// The place of a lane in the sums of its warp.
+struct Lane {
+  int row, column;
+  __device__ Lane() : row((threadIdx.x & 31) >> 2), column((threadIdx.x & 3) * 2) {}
 };
 
-// The same in float: a lane has eight neighbouring columns of a row of each 16 by 16.
-template <> struct Product<float> {
-  struct Sum {
-    float x[8];
-  };
-  static __device__ __forceinline__ void clear(Sum &c) {
-    for (int e = 0; e < 8; e++) c.x[e] = 0;
+// C (16, 8 N) += A (16, 16 K) B: a by rows from shared memory; B[k][n] is b[n * ld + k].
+template <int N, int K> __device__ __forceinline__ void by_columns(float (*c)[4], const bf16 *a, const bf16 *b, int ld) {
+  int lane = threadIdx.x & 31;
+  a += (lane & 15) * ld + (lane >> 4) * 8;
+  b += ((lane & 7) + (lane >> 4) * 8) * ld + ((lane >> 3) & 1) * 8;
+#pragma unroll
+  for (int k = 0; k < K; k++) {
+    uint32_t left[4], right[4];
+    load_matrices(left, a + 16 * k);
+#pragma unroll
+    for (int n = 0; n < N; n += 2) {
+      load_matrices(right, b + 8 * n * ld + 16 * k);
+      multiply(c[n], left, right[0], right[1]);
+      multiply(c[n + 1], left, right[2], right[3]);
+    }
   }
-  static __device__ __forceinline__ int row() { return (threadIdx.x & 31) >> 1; }
-  static __device__ __forceinline__ int column() { return (threadIdx.x & 1) * 8; }
-  template <int J, int K> static __device__ __forceinline__ void by_columns(Sum *c, const float *a, int lda, const float *b, int ldb) {
-    for (int k = 0; k < 16 * K; k++)
-      for (int j = 0; j < J; j++)
-        for (int e = 0; e < 8; e++) c[j].x[e] += a[row() * lda + k] * b[(16 * j + column() + e) * ldb + k];
-  }
-  template <int J, int K> static __device__ __forceinline__ void by_rows(Sum *c, const float *a, int lda, const float *b, int ldb) {
-    for (int k = 0; k < 16 * K; k++)
-      for (int j = 0; j < J; j++)
-        for (int e = 0; e < 8; e++) c[j].x[e] += a[row() * lda + k] * b[k * ldb + 16 * j + column() + e];
-  }
-  static __device__ __forceinline__ void write(float *p, const Sum &c, int ld) {
-    for (int e = 0; e < 8; e++) p[row() * ld + column() + e] = c.x[e];
-  }
-};
+}
 
-// Where a block works, the same in all kernels.
+template <int N, int K> __device__ __forceinline__ void by_columns(float (*c)[4], const float *a, const float *b, int ld) {
+  Lane own;
+  for (int k = 0; k < 16 * K; k++) {
+    float left[2] = {a[own.row * ld + k], a[(own.row + 8) * ld + k]};
+#pragma unroll
+    for (int n = 0; n < N; n++)
+      for (int e = 0; e < 4; e++) c[n][e] += left[e >> 1] * b[(8 * n + own.column + (e & 1)) * ld + k];
+  }
+}
+
+// C (16, 8 N) += P (16, 16 K) B: P are sums of the warp; B[k][n] is b[k * ld + n].
+template <int N, int K> __device__ __forceinline__ void by_rows(float (*c)[4], const float (*p)[4], const bf16 *b, int ld) {
+  int lane = threadIdx.x & 31;
+  b += (lane & 15) * ld + (lane >> 4) * 8;
+#pragma unroll
+  for (int k = 0; k < K; k++) {
+    const float *low = p[2 * k], *high = p[2 * k + 1];
+    uint32_t left[4] = {join(low[0], low[1]), join(low[2], low[3]), join(high[0], high[1]), join(high[2], high[3])};
+    uint32_t right[4];
+#pragma unroll
+    for (int n = 0; n < N; n += 2) {
+      load_turned(right, b + 16 * k * ld + 8 * n);
+      multiply(c[n], left, right[0], right[1]);
+      multiply(c[n + 1], left, right[2], right[3]);
+    }
+  }
+}
+
+template <int N, int K> __device__ __forceinline__ void by_rows(float (*c)[4], const float (*p)[4], const float *b, int ld) {
+  Lane own;
+#pragma unroll
+  for (int k = 0; k < 16 * K; k++) {
+    // Which lane of the four of a row holds column k.
+    int holder = (threadIdx.x & 28) | ((k & 7) >> 1);
+    float left[2];
+    for (int half = 0; half < 2; half++) left[half] = __shfl_sync(0xffffffffu, p[k >> 3][2 * half + (k & 1)], holder);
+#pragma unroll
+    for (int n = 0; n < N; n++)
+      for (int e = 0; e < 4; e++) c[n][e] += left[e >> 1] * b[k * ld + 8 * n + own.column + (e & 1)];
+  }
+}
+
+// Over the four lanes that share a row.
+__device__ __forceinline__ float row_sum(float x) {
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
+__device__ __forceinline__ float row_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+
+template <int N> __device__ __forceinline__ void clear(float (*c)[4]) {
+#pragma unroll
+  for (int n = 0; n < N; n++)
+    for (int e = 0; e < 4; e++) c[n][e] = 0;
+}
+
+// Where a block and its warp work, the same in all kernels.
 struct Place {
-  int start, tokens, first, hidden;
+  int start, tokens, first, own;
   float scale;
   bool causal;
   Drop drop;
-  __device__ Place(const uint32_t *starts, const uint32_t *tiles, int hidden, float scale, int causal, Drop all)
-      : hidden(hidden), scale(scale), causal(causal) {
+  __device__ Place(const uint32_t *starts, const uint32_t *tiles, float scale, int causal, Drop all) : scale(scale), causal(causal) {
     int text = tiles[2 * blockIdx.x];
     start = starts[text];
     tokens = starts[text + 1] - start;
     first = tiles[2 * blockIdx.x + 1] * TILE;
+    own = first + (threadIdx.x >> 5) * 16;
     drop = part(all, text * gridDim.y + blockIdx.y);
   }
   __device__ __forceinline__ bool seen(int query, int key) const {
     return query < tokens && key < tokens && (!causal || key <= query);
   }
+  // Whether all of these queries see all of these keys.
+  __device__ __forceinline__ bool all_seen(int query, int queries, int key, int keys) const {
+    return query + queries <= tokens && key + keys <= tokens && (!causal || key + keys <= query + 1);
+  }
   __device__ __forceinline__ float keep(int query, int key) const { return factor(drop, (uint32_t)(query * tokens + key)); }
 };
 
-// Sizes of shared memory: tiles of T with rows of LD, and scores of the four warps.
-template <class T, int D> struct Sizes {
-  static constexpr int LD = D + 16 / sizeof(T), TILE_BYTES = TILE * LD * sizeof(T), SCORE_BYTES = TILE * SCORES * 4;
-  // Row length of weights that are written over scores.
-  static constexpr int WEIGHTS = SCORES * 4 / sizeof(T);
-};
-
-// Copies 64 rows of D values, with zeros below `valid`.
+// Copies 64 rows of D values, with zeros from `valid` on.
 template <class T, int D> __device__ __forceinline__ void load_tile(T *to, const T *from, int valid, size_t stride) {
   constexpr int EACH = 16 / sizeof(T), PARTS = D / EACH;
 #pragma unroll
@@ -108,101 +131,94 @@ template <class T, int D> __device__ __forceinline__ void load_tile(T *to, const
     int row = at / PARTS, c = at % PARTS * EACH;
     uint4 value = make_uint4(0, 0, 0, 0);
     if (row < valid) value = *(const uint4 *)(from + row * stride + c);
-    *(uint4 *)(to + row * Sizes<T, D>::LD + c) = value;
+    *(uint4 *)(to + row * row_length<T, D>() + c) = value;
   }
 }
 
-// 16 rows of a to 64 columns of b, (16, 64) scores.
-template <class T, int D> __device__ __forceinline__ void score(float *out, const T *a, const T *b) {
-  typename Product<T>::Sum c[4];
-  for (int j = 0; j < 4; j++) Product<T>::clear(c[j]);
-  Product<T>::template by_columns<4, D / 16>(c, a, Sizes<T, D>::LD, b, Sizes<T, D>::LD);
-  for (int j = 0; j < 4; j++) Product<T>::write(out + 16 * j, c[j], SCORES);
-}
+__device__ __forceinline__ void set_pair(float *p, float a, float b) { p[0] = a, p[1] = b; }
+__device__ __forceinline__ void set_pair(bf16 *p, float a, float b) { *(uint32_t *)p = join(a, b); }
 
-// The column of a lane's value number i: two lanes share a row, and each turn of the warp touches every bank once.
-__device__ __forceinline__ int column_of(int i, int lane) { return (2 * i + (lane & 1) + 2 * (lane >> 4)) & (TILE - 1); }
-
-// Writes 16 rows of sums as T, those below `valid`, by way of the warp's scores.
-template <class T, int D> __device__ __forceinline__ void write_rows(T *to, typename Product<T>::Sum *sums, float *scores, int valid, size_t stride) {
-  int lane = threadIdx.x & 31, row = lane >> 1;
+// Writes the rows of a warp below `valid`, by way of 16 rows of shared memory that only this warp still uses.
+template <class T, int D> __device__ __forceinline__ void write_rows(T *to, const float (*c)[4], T *stage, int valid, size_t stride) {
+  constexpr int EACH = 16 / sizeof(T), PARTS = D / EACH, LENGTH = row_length<T, D>();
+  Lane own;
   __syncwarp();
 #pragma unroll
-  for (int j = 0; j < D / 16; j++) Product<T>::write(scores + 16 * j, sums[j], SCORES);
+  for (int n = 0; n < D / 8; n++)
+    for (int half = 0; half < 2; half++)
+      set_pair(stage + (own.row + 8 * half) * LENGTH + 8 * n + own.column, c[n][2 * half], c[n][2 * half + 1]);
   __syncwarp();
-  if (row < valid)
-#pragma unroll
-    for (int c = (lane & 1) * 8; c < D; c += 16) store<8>(to + row * stride + c, scores + row * SCORES + c);
-  __syncwarp();
+  for (int at = threadIdx.x & 31; at < 16 * PARTS; at += 32) {
+    int row = at / PARTS, column = at % PARTS * EACH;
+    if (row < valid) *(uint4 *)(to + row * stride + column) = *(const uint4 *)(stage + row * LENGTH + column);
+  }
 }
 
-// qkv (rows, 3 hidden) to out (rows, hidden) and log of the sum of exponentials (heads, rows).
+// qkv (rows, 3 hidden) to out (rows, hidden) and the logarithm of the sum of exponentials (heads, rows).
 template <class T, int D>
 __device__ void attend(const T *qkv, const uint32_t *starts, const uint32_t *tiles, T *out, float *lse, int rows, int hidden,
                        float scale, int causal, Drop drop) {
-  typedef Sizes<T, D> S;
+  constexpr int LENGTH = row_length<T, D>();
   DYNAMIC_SHARED(memory);
-  T *q = (T *)memory, *k = (T *)(memory + S::TILE_BYTES), *v = (T *)(memory + 2 * S::TILE_BYTES);
-  int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, row = lane >> 1;
-  float *scores = (float *)(memory + 3 * S::TILE_BYTES) + warp * 16 * SCORES;
-  T *weights = (T *)scores;
-  Place at(starts, tiles, hidden, scale, causal, drop);
+  T *q = (T *)memory, *k = q + TILE * LENGTH, *v = k + TILE * LENGTH;
+  Place at(starts, tiles, scale, causal, drop);
+  Lane lane;
   size_t stride = 3 * (size_t)hidden;
   const T *base = qkv + at.start * stride + blockIdx.y * D;
+  T *queries = q + (at.own - at.first) * LENGTH;
   load_tile<T, D>(q, base + at.first * stride, at.tokens - at.first, stride);
-  int query = at.first + warp * 16 + row, keys = causal ? min(at.tokens, at.first + TILE) : at.tokens;
-  float top = -INFINITY, sum = 0;
+  int query = at.own + lane.row, keys = causal ? min(at.tokens, at.first + TILE) : at.tokens;
+  // Exponentials are to base 2 here.
+  float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0}, sums[D / 8][4], to_base = scale * LOG2_E;
+  clear<D / 8>(sums);
   for (int first = 0; first < keys; first += TILE) {
     __syncthreads();
     load_tile<T, D>(k, base + hidden + first * stride, at.tokens - first, stride);
-    __syncthreads();
-    score<T, D>(scores, q + warp * 16 * S::LD, k);
-    __syncwarp();
-    float s[32], most = top;
-#pragma unroll
-    for (int i = 0; i < 32; i++) {
-      int c = column_of(i, lane);
-      s[i] = at.seen(query, first + c) ? scores[row * SCORES + c] * scale : -INFINITY;
-      most = fmaxf(most, s[i]);
-    }
-    most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
-    // A row without tokens has seen nothing; it stays out of the arithmetic with infinities.
-    if (most > -INFINITY) {
-      sum *= __expf(top - most);
-#pragma unroll
-      for (int i = 0; i < 32; i++) sum += __expf(s[i] - most);
-    }
-    top = most;
-    __syncwarp();
-  }
-  sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-  float total = query < at.tokens ? top + __logf(sum) : 0.f;
-  if (query < at.tokens && (lane & 1) == 0) lse[(size_t)blockIdx.y * rows + at.start + query] = total;
-  typename Product<T>::Sum sums[D / 16];
-#pragma unroll
-  for (int j = 0; j < D / 16; j++) Product<T>::clear(sums[j]);
-  for (int first = 0; first < keys; first += TILE) {
-    __syncthreads();
-    if (keys > TILE) load_tile<T, D>(k, base + hidden + first * stride, at.tokens - first, stride);
     load_tile<T, D>(v, base + 2 * hidden + first * stride, at.tokens - first, stride);
     __syncthreads();
-    if (keys > TILE) score<T, D>(scores, q + warp * 16 * S::LD, k);
-    __syncwarp();
-    float w[32];
+    if (at.own >= at.tokens) continue;
+    for (int part = 0; part < TILE && first + part < keys; part += CHUNK) {
+      float s[CHUNK / 8][4], most[2] = {top[0], top[1]};
+      clear<CHUNK / 8>(s);
+      by_columns<CHUNK / 8, D / 16>(s, queries, k + part * LENGTH, LENGTH);
+      int key = first + part + lane.column;
+      bool whole = at.all_seen(at.own, 16, first + part, CHUNK);
 #pragma unroll
-    for (int i = 0; i < 32; i++) {
-      int c = column_of(i, lane), key = first + c;
-      w[i] = at.seen(query, key) ? __expf(scores[row * SCORES + c] * scale - total) * at.keep(query, key) : 0.f;
+      for (int n = 0; n < CHUNK / 8; n++)
+        for (int e = 0; e < 4; e++) {
+          bool seen = whole || at.seen(query + 8 * (e >> 1), key + 8 * n + (e & 1));
+          s[n][e] = seen ? s[n][e] * to_base : -INFINITY;
+          most[e >> 1] = fmaxf(most[e >> 1], s[n][e]);
+        }
+      for (int half = 0; half < 2; half++) {
+        most[half] = row_max(most[half]);
+        // A row that has seen nothing yet stays out of the arithmetic with infinities.
+        float from = most[half] > -INFINITY ? most[half] : 0.f, change = exp2f(top[half] - from);
+        top[half] = most[half], most[half] = from;
+        sum[half] *= change;
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) sums[n][2 * half] *= change, sums[n][2 * half + 1] *= change;
+      }
+#pragma unroll
+      for (int n = 0; n < CHUNK / 8; n++)
+        for (int e = 0; e < 4; e++) {
+          float weight = exp2f(s[n][e] - most[e >> 1]);
+          sum[e >> 1] += weight;
+          s[n][e] = weight * at.keep(query + 8 * (e >> 1), key + 8 * n + (e & 1));
+        }
+      by_rows<D / 8, CHUNK / 16>(sums, s, v + part * LENGTH, LENGTH);
     }
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < 32; i++) set(weights + row * S::WEIGHTS + column_of(i, lane), w[i]);
-    __syncwarp();
-    Product<T>::template by_rows<D / 16, TILE / 16>(sums, weights, S::WEIGHTS, v, S::LD);
-    __syncwarp();
   }
-  int own = at.first + warp * 16;
-  write_rows<T, D>(out + (at.start + own) * (size_t)hidden + blockIdx.y * D, sums, scores, at.tokens - own, hidden);
+  if (at.own >= at.tokens) return;
+  for (int half = 0; half < 2; half++) {
+    sum[half] = row_sum(sum[half]);
+    int own = query + 8 * half;
+    if (own < at.tokens && lane.column == 0) lse[(size_t)blockIdx.y * rows + at.start + own] = (top[half] + log2f(sum[half])) * LN_2;
+    float whole = sum[half] > 0 ? 1.f / sum[half] : 0.f;
+#pragma unroll
+    for (int n = 0; n < D / 8; n++) sums[n][2 * half] *= whole, sums[n][2 * half + 1] *= whole;
+  }
+  write_rows<T, D>(out + (at.start + at.own) * (size_t)hidden + blockIdx.y * D, sums, queries, at.tokens - at.own, hidden);
 }
 
 // The gradient of the queries, into the first third of dqkv, and the inner product of each row of out and dout (delta,
@@ -210,121 +226,116 @@ __device__ void attend(const T *qkv, const uint32_t *starts, const uint32_t *til
 template <class T, int D>
 __device__ void attend_back_queries(const T *qkv, const uint32_t *starts, const uint32_t *tiles, const T *out, const T *dout,
                                     const float *lse, float *delta, T *dqkv, int rows, int hidden, float scale, int causal, Drop drop) {
-  typedef Sizes<T, D> S;
+  constexpr int LENGTH = row_length<T, D>();
   DYNAMIC_SHARED(memory);
-  T *q = (T *)memory, *g = (T *)(memory + S::TILE_BYTES), *k = (T *)(memory + 2 * S::TILE_BYTES), *v = (T *)(memory + 3 * S::TILE_BYTES);
-  int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, row = lane >> 1;
-  float *scores = (float *)(memory + 4 * S::TILE_BYTES) + warp * 16 * SCORES, *slopes = scores + TILE * SCORES;
-  T *weights = (T *)scores;
-  Place at(starts, tiles, hidden, scale, causal, drop);
+  T *q = (T *)memory, *g = q + TILE * LENGTH, *k = g + TILE * LENGTH, *v = k + TILE * LENGTH;
+  Place at(starts, tiles, scale, causal, drop);
+  Lane lane;
   size_t stride = 3 * (size_t)hidden, column = blockIdx.y * D;
   const T *base = qkv + at.start * stride + column;
+  T *queries = q + (at.own - at.first) * LENGTH, *slopes = g + (at.own - at.first) * LENGTH;
   load_tile<T, D>(q, base + at.first * stride, at.tokens - at.first, stride);
   load_tile<T, D>(g, dout + (at.start + at.first) * (size_t)hidden + column, at.tokens - at.first, hidden);
   __syncthreads();
-  int query = at.first + warp * 16 + row, keys = causal ? min(at.tokens, at.first + TILE) : at.tokens;
-  size_t place = (size_t)blockIdx.y * rows + at.start + query;
-  float inner = 0, total = 0;
-  if (query < at.tokens) {
-    total = lse[place];
+  int query = at.own + lane.row, keys = causal ? min(at.tokens, at.first + TILE) : at.tokens;
+  float total[2] = {0, 0}, inner[2] = {0, 0}, sums[D / 8][4], to_base = scale * LOG2_E;
+  for (int half = 0; half < 2; half++) {
+    int own = query + 8 * half;
+    size_t place = (size_t)blockIdx.y * rows + at.start + own;
+    if (own < at.tokens) {
+      total[half] = lse[place] * LOG2_E;
 #pragma unroll
-    for (int c = (lane & 1) * 8; c < D; c += 16) {
-      float o[8], d[8];
-      load<8>(out + (at.start + query) * (size_t)hidden + column + c, o);
-      load<8>(g + (warp * 16 + row) * S::LD + c, d);
-      for (int j = 0; j < 8; j++) inner += o[j] * d[j];
+      for (int c = lane.column * 4; c < D; c += 32) {
+        float o[8], d[8];
+        load<8>(out + (at.start + own) * (size_t)hidden + column + c, o);
+        load<8>(slopes + (lane.row + 8 * half) * LENGTH + c, d);
+        for (int j = 0; j < 8; j++) inner[half] += o[j] * d[j];
+      }
     }
+    inner[half] = row_sum(inner[half]);
+    if (own < at.tokens && lane.column == 0) delta[place] = inner[half];
   }
-  inner += __shfl_xor_sync(0xffffffffu, inner, 1);
-  if (query < at.tokens && (lane & 1) == 0) delta[place] = inner;
-  typename Product<T>::Sum sums[D / 16];
-#pragma unroll
-  for (int j = 0; j < D / 16; j++) Product<T>::clear(sums[j]);
+  clear<D / 8>(sums);
   for (int first = 0; first < keys; first += TILE) {
     __syncthreads();
     load_tile<T, D>(k, base + hidden + first * stride, at.tokens - first, stride);
     load_tile<T, D>(v, base + 2 * hidden + first * stride, at.tokens - first, stride);
     __syncthreads();
-    score<T, D>(scores, q + warp * 16 * S::LD, k);
-    score<T, D>(slopes, g + warp * 16 * S::LD, v);
-    __syncwarp();
-    float d[32];
+    if (at.own >= at.tokens) continue;
+    for (int part = 0; part < TILE && first + part < keys; part += CHUNK) {
+      float s[CHUNK / 8][4], d[CHUNK / 8][4];
+      clear<CHUNK / 8>(s), clear<CHUNK / 8>(d);
+      by_columns<CHUNK / 8, D / 16>(s, queries, k + part * LENGTH, LENGTH);
+      by_columns<CHUNK / 8, D / 16>(d, slopes, v + part * LENGTH, LENGTH);
+      int key = first + part + lane.column;
+      bool whole = at.all_seen(at.own, 16, first + part, CHUNK);
 #pragma unroll
-    for (int i = 0; i < 32; i++) {
-      int c = column_of(i, lane), key = first + c;
-      d[i] = 0;
-      if (at.seen(query, key))
-        d[i] = __expf(scores[row * SCORES + c] * scale - total) * (at.keep(query, key) * slopes[row * SCORES + c] - inner) * scale;
+      for (int n = 0; n < CHUNK / 8; n++)
+        for (int e = 0; e < 4; e++) {
+          int half = e >> 1, from = query + 8 * half, to = key + 8 * n + (e & 1);
+          float weight = exp2f(s[n][e] * to_base - total[half]);
+          float change = weight * (at.keep(from, to) * d[n][e] - inner[half]) * scale;
+          d[n][e] = whole || at.seen(from, to) ? change : 0.f;
+        }
+      by_rows<D / 8, CHUNK / 16>(sums, d, k + part * LENGTH, LENGTH);
     }
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < 32; i++) set(weights + row * S::WEIGHTS + column_of(i, lane), d[i]);
-    __syncwarp();
-    Product<T>::template by_rows<D / 16, TILE / 16>(sums, weights, S::WEIGHTS, k, S::LD);
-    __syncwarp();
   }
-  int own = at.first + warp * 16;
-  write_rows<T, D>(dqkv + (at.start + own) * stride + column, sums, scores, at.tokens - own, stride);
+  if (at.own >= at.tokens) return;
+  write_rows<T, D>(dqkv + (at.start + at.own) * stride + column, sums, queries, at.tokens - at.own, stride);
 }
 
 // The gradients of keys and values, into the other thirds of dqkv. Scores lie by keys here.
 template <class T, int D>
 __device__ void attend_back_keys(const T *qkv, const uint32_t *starts, const uint32_t *tiles, const T *dout, const float *lse,
                                  const float *delta, T *dqkv, int rows, int hidden, float scale, int causal, Drop drop) {
-  typedef Sizes<T, D> S;
+  constexpr int LENGTH = row_length<T, D>();
   DYNAMIC_SHARED(memory);
-  T *k = (T *)memory, *v = (T *)(memory + S::TILE_BYTES), *q = (T *)(memory + 2 * S::TILE_BYTES), *g = (T *)(memory + 3 * S::TILE_BYTES);
-  int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, row = lane >> 1;
-  float *scores = (float *)(memory + 4 * S::TILE_BYTES) + warp * 16 * SCORES, *slopes = scores + TILE * SCORES;
-  float *totals = (float *)(memory + 4 * S::TILE_BYTES + 2 * S::SCORE_BYTES), *inners = totals + TILE;
-  T *weights = (T *)scores, *changes = (T *)slopes;
-  Place at(starts, tiles, hidden, scale, causal, drop);
+  T *k = (T *)memory, *v = k + TILE * LENGTH, *q = v + TILE * LENGTH, *g = q + TILE * LENGTH;
+  float *totals = (float *)(g + TILE * LENGTH), *inners = totals + TILE;
+  Place at(starts, tiles, scale, causal, drop);
+  Lane lane;
   size_t stride = 3 * (size_t)hidden, column = blockIdx.y * D;
   const T *base = qkv + at.start * stride + column;
+  T *keys = k + (at.own - at.first) * LENGTH, *values = v + (at.own - at.first) * LENGTH;
   load_tile<T, D>(k, base + hidden + at.first * stride, at.tokens - at.first, stride);
   load_tile<T, D>(v, base + 2 * hidden + at.first * stride, at.tokens - at.first, stride);
-  int key = at.first + warp * 16 + row;
-  typename Product<T>::Sum dk[D / 16], dv[D / 16];
-#pragma unroll
-  for (int j = 0; j < D / 16; j++) Product<T>::clear(dk[j]), Product<T>::clear(dv[j]);
+  int key = at.own + lane.row;
+  float dk[D / 8][4], dv[D / 8][4], to_base = scale * LOG2_E;
+  clear<D / 8>(dk), clear<D / 8>(dv);
   for (int first = causal ? at.first : 0; first < at.tokens; first += TILE) {
     __syncthreads();
     load_tile<T, D>(q, base + first * stride, at.tokens - first, stride);
     load_tile<T, D>(g, dout + (at.start + first) * (size_t)hidden + column, at.tokens - first, hidden);
-    if (threadIdx.x < TILE && first + threadIdx.x < at.tokens) {
+    if (threadIdx.x < TILE) {
+      bool there = first + (int)threadIdx.x < at.tokens;
       size_t place = (size_t)blockIdx.y * rows + at.start + first + threadIdx.x;
-      totals[threadIdx.x] = lse[place], inners[threadIdx.x] = delta[place];
+      totals[threadIdx.x] = there ? lse[place] * LOG2_E : 0.f, inners[threadIdx.x] = there ? delta[place] : 0.f;
     }
     __syncthreads();
-    score<T, D>(scores, k + warp * 16 * S::LD, q);
-    score<T, D>(slopes, v + warp * 16 * S::LD, g);
-    __syncwarp();
-    float w[32], d[32];
+    if (at.own >= at.tokens) continue;
+    for (int part = 0; part < TILE && first + part < at.tokens; part += CHUNK) {
+      float s[CHUNK / 8][4], d[CHUNK / 8][4];
+      clear<CHUNK / 8>(s), clear<CHUNK / 8>(d);
+      by_columns<CHUNK / 8, D / 16>(s, keys, q + part * LENGTH, LENGTH);
+      by_columns<CHUNK / 8, D / 16>(d, values, g + part * LENGTH, LENGTH);
+      bool whole = at.all_seen(first + part, CHUNK, at.own, 16);
 #pragma unroll
-    for (int i = 0; i < 32; i++) {
-      int c = column_of(i, lane), query = first + c;
-      w[i] = d[i] = 0;
-      if (at.seen(query, key)) {
-        float weight = __expf(scores[row * SCORES + c] * scale - totals[c]), kept = at.keep(query, key);
-        w[i] = weight * kept;
-        d[i] = weight * (kept * slopes[row * SCORES + c] - inners[c]) * scale;
-      }
+      for (int n = 0; n < CHUNK / 8; n++)
+        for (int e = 0; e < 4; e++) {
+          int c = part + 8 * n + lane.column + (e & 1), from = first + c, to = key + 8 * (e >> 1);
+          float weight = exp2f(s[n][e] * to_base - totals[c]), kept = at.keep(from, to);
+          bool seen = whole || at.seen(from, to);
+          s[n][e] = seen ? weight * kept : 0.f;
+          d[n][e] = seen ? weight * (kept * d[n][e] - inners[c]) * scale : 0.f;
+        }
+      by_rows<D / 8, CHUNK / 16>(dv, s, g + part * LENGTH, LENGTH);
+      by_rows<D / 8, CHUNK / 16>(dk, d, q + part * LENGTH, LENGTH);
     }
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < 32; i++) {
-      set(weights + row * S::WEIGHTS + column_of(i, lane), w[i]);
-      set(changes + row * S::WEIGHTS + column_of(i, lane), d[i]);
-    }
-    __syncwarp();
-    Product<T>::template by_rows<D / 16, TILE / 16>(dv, weights, S::WEIGHTS, g, S::LD);
-    Product<T>::template by_rows<D / 16, TILE / 16>(dk, changes, S::WEIGHTS, q, S::LD);
-    __syncwarp();
   }
-  int own = at.first + warp * 16;
-  T *to = dqkv + (at.start + own) * stride + column;
-  write_rows<T, D>(to + hidden, dk, scores, at.tokens - own, stride);
-  write_rows<T, D>(to + 2 * hidden, dv, scores, at.tokens - own, stride);
+  if (at.own >= at.tokens) return;
+  T *to = dqkv + (at.start + at.own) * stride + column;
+  write_rows<T, D>(to + hidden, dk, keys, at.tokens - at.own, stride);
+  write_rows<T, D>(to + 2 * hidden, dv, values, at.tokens - at.own, stride);
 }
 
 #define ATTENTION_KERNELS(T, S, D)                                                                                     \

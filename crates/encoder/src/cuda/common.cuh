@@ -3,7 +3,6 @@
 // T is the type of activations and of their gradients, float or bf16; weights, statistics and sums are float.
 #pragma once
 #include <cuda_bf16.h>
-#include <mma.h>
 #include <stdint.h>
 
 typedef __nv_bfloat16 bf16;

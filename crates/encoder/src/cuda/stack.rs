@@ -263,7 +263,7 @@ impl Stack {
         let mut args = self.places(qkv)?;
         args.extend([at(&context)?, at(&totals)?]);
         args.extend(self.settings(rows, width / 3, dropout));
-        self.launch(gpu, "attend", qkv, (3, 1, 0), &args)?;
+        self.launch(gpu, "attend", qkv, (3, 0), &args)?;
         Ok((context, totals))
     }
 
@@ -286,11 +286,11 @@ impl Stack {
             at(&dqkv)?,
         ]);
         args.extend(self.settings(rows, width / 3, dropout));
-        self.launch(gpu, "attend_back_queries", &kept.qkv, (4, 2, 0), &args)?;
+        self.launch(gpu, "attend_back_queries", &kept.qkv, (4, 0), &args)?;
         let mut args = self.places(&kept.qkv)?;
         args.extend([at(dcontext)?, at(&kept.totals)?, at(&inner)?, at(&dqkv)?]);
         args.extend(self.settings(rows, width / 3, dropout));
-        self.launch(gpu, "attend_back_keys", &kept.qkv, (4, 2, 2), &args)?;
+        self.launch(gpu, "attend_back_keys", &kept.qkv, (4, 2), &args)?;
         Ok(dqkv)
     }
 
@@ -311,13 +311,13 @@ impl Stack {
     }
 
     /// Launches a kernel of the attention over all tiles and heads. Its shared memory holds so many tiles of
-    /// activations, tiles of scores and rows of 64 numbers.
+    /// activations and rows of 64 numbers.
     fn launch(
         &self,
         gpu: &Gpu,
         name: &str,
         qkv: &Tensor,
-        (tiles, scores, rows): (usize, usize, usize),
+        (tiles, rows): (usize, usize),
         args: &[Arg],
     ) -> Result<()> {
         const TILE: usize = 64;
@@ -326,7 +326,7 @@ impl Stack {
         let grid = Grid {
             blocks: (self.texts.tile_count(), self.heads.count),
             threads: (128, 1),
-            shared: TILE * (tiles * row + scores * (TILE + 4) * 4 + rows * 4),
+            shared: TILE * (tiles * row + rows * 4),
         };
         let kernel = format!("{name}_{}_{size}", suffix(qkv.dtype())?);
         gpu.launch(&ATTENTION, &kernel, grid, args)
