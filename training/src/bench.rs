@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use encoder::Config;
-use trainer::bench::{Bench, Figures, measure};
+use trainer::bench::{Bench, Figures, measure, profile};
 use trainer::recipe::{Compute, Precision, Processor};
 
 /// Options of `bench`.
@@ -42,6 +42,9 @@ pub struct BenchArgs {
     /// Compute activations again in the backward pass: less memory, more time.
     #[arg(long)]
     recompute: bool,
+    /// On a GPU, say also which kernels a step takes, and how long.
+    #[arg(long)]
+    profile: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -99,6 +102,11 @@ pub(crate) fn bench(options: &BenchArgs, screen: &mut dyn Write) -> Result<()> {
     match options.json {
         true => writeln!(screen, "{}", serde_json::to_string(&figures)?)?,
         false => tell(&figures, options, screen)?,
+    }
+    if options.profile {
+        for (name, launches, milliseconds) in profile(&bench)? {
+            writeln!(screen, "{milliseconds:>9.3} ms {launches:>4} x {name}")?;
+        }
     }
     Ok(())
 }

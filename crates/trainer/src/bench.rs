@@ -93,6 +93,38 @@ pub fn measure(bench: &Bench, clock: &dyn Fn() -> Duration) -> Result<Figures> {
     .map_err(Error::or_memory)
 }
 
+/// Where the time of a step on a GPU goes: names of kernels, launches and milliseconds, the largest first. Each is
+/// timed by itself, so the sum is more than a step takes.
+///
+/// # Errors
+/// As [`measure`]; on the CPU there is no profile.
+#[cfg(feature = "cuda")]
+pub fn profile(bench: &Bench) -> Result<Vec<(String, u64, f64)>> {
+    let task = Steps::new(bench)?;
+    let adam = AdamW::new(task.variables(), optimizer::Settings::default())?;
+    let batch = task.prepare(0)?;
+    for step in 0..bench.warm_up {
+        task.step(&adam, step, &batch)?;
+    }
+    let shares = encoder::cuda::profile(|| task.step(&adam, bench.warm_up, &batch).map(drop))?;
+    let share = |share: encoder::cuda::Share| (share.name, share.launches, 1e3 * share.seconds);
+    Ok(shares.into_iter().map(share).collect())
+}
+
+/// As with the feature `cuda`, without which there is none.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "cuda"))]
+pub fn profile(bench: &Bench) -> Result<Vec<(String, u64, f64)>> {
+    bench.compute.open()?;
+    Err(Error::Setting {
+        field: "profile",
+        value: "on the CPU".into(),
+        accepted: "on a GPU".into(),
+    })
+}
+
 /// The task: texts of random tokens.
 struct Steps<'a> {
     bench: &'a Bench,

@@ -122,7 +122,7 @@ pub fn synchronize(device: &Device) -> Result<()> {
 /// Launches and seconds of a kernel, or of the matrix products.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Share {
-    /// The kernel's name; `product` for matrix products.
+    /// The kernel's name; for matrix products their sizes, by columns.
     pub name: String,
     /// How often it was launched.
     pub launches: u64,
@@ -157,7 +157,11 @@ pub fn profile<E>(work: impl FnOnce() -> std::result::Result<(), E>) -> std::res
 }
 
 /// Does one launch, and measures it while a profile is taken.
-fn measured<T>(stream: &CudaStream, name: &str, launch: impl FnOnce() -> Result<T>) -> Result<T> {
+fn measured<T>(
+    stream: &CudaStream,
+    name: impl FnOnce() -> String,
+    launch: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     if !PROFILES.load(Ordering::Relaxed) {
         return launch();
     }
@@ -166,7 +170,7 @@ fn measured<T>(stream: &CudaStream, name: &str, launch: impl FnOnce() -> Result<
     let result = launch()?;
     stream.synchronize().w()?;
     if let Some(profile) = lock(&PROFILE).as_mut() {
-        let share = profile.entry(name.to_owned()).or_default();
+        let share = profile.entry(name()).or_default();
         share.0 += 1;
         share.1 += start.elapsed().as_secs_f64();
     }
@@ -383,7 +387,11 @@ impl Gpu {
         };
         // The callers in this folder name the arguments as the sources declare them, and the checks of
         // `examples/gpu_check.rs` run every one of them.
-        measured(&self.stream, name, || unsafe { launch.launch(config) }.w())?;
+        measured(
+            &self.stream,
+            || name.to_owned(),
+            || unsafe { launch.launch(config) }.w(),
+        )?;
         Ok(())
     }
 
@@ -458,20 +466,67 @@ impl Gpu {
         )
     }
 
-    /// `c = a b (+ c)` by columns: a (m, k), b (k, n), c (m, n), where a turned matrix lies by rows. Sums are f32.
+    /// As [`Gpu::weight_gradient`], of each of so many parts of the rows by itself: dweight (parts, out × input).
+    /// `sizes.rows` are those of a part; what is left of the rows is not looked at.
+    pub(super) fn weight_gradients(
+        &self,
+        sizes: Sizes,
+        dy: &Tensor,
+        x: &Tensor,
+        dweights: &Tensor,
+        parts: usize,
+    ) -> Result<()> {
+        let Sizes {
+            rows,
+            out,
+            input,
+            stride,
+        } = sizes;
+        let x = Matrix::new(x, false, input);
+        let dy = Matrix::new(dy, true, stride);
+        let batch = Batch {
+            count: parts,
+            steps: [rows * input, rows * stride, out * input],
+        };
+        self.multiply_batch((input, out, rows), x, dy, (dweights, input), false, batch)
+    }
+
     fn multiply(
+        &self,
+        sizes: (usize, usize, usize),
+        a: Matrix<'_>,
+        b: Matrix<'_>,
+        c: (&Tensor, usize),
+        add: bool,
+    ) -> Result<()> {
+        self.multiply_batch(
+            sizes,
+            a,
+            b,
+            c,
+            add,
+            Batch {
+                count: 1,
+                steps: [0; 3],
+            },
+        )
+    }
+
+    /// `c = a b (+ c)` by columns: a (m, k), b (k, n), c (m, n), where a turned matrix lies by rows. Sums are f32.
+    fn multiply_batch(
         &self,
         (m, n, k): (usize, usize, usize),
         a: Matrix<'_>,
         b: Matrix<'_>,
         (c, stride): (&Tensor, usize),
         add: bool,
+        batch: Batch,
     ) -> Result<()> {
         let (one, beta) = (1f32, if add { 1f32 } else { 0f32 });
         let cublas = self.cuda.cublas_handle();
         // Sizes and strides come from the shapes of tensors that are alive here.
         let product = || unsafe {
-            cublas::gemm_ex(
+            cublas::gemm_strided_batched_ex(
                 *cublas.handle(),
                 a.operation(),
                 b.operation(),
@@ -482,20 +537,33 @@ impl Gpu {
                 pointer(a.tensor)?,
                 kind(a.tensor)?,
                 a.stride as i32,
+                batch.steps[0] as i64,
                 pointer(b.tensor)?,
                 kind(b.tensor)?,
                 b.stride as i32,
+                batch.steps[1] as i64,
                 (&raw const beta).cast(),
                 pointer(c)?.cast_mut(),
                 kind(c)?,
                 stride as i32,
+                batch.steps[2] as i64,
+                batch.count as i32,
                 blas::cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 blas::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
             .w()
         };
-        measured(&self.stream, "product", product)
+        let name = || format!("product {m} x {n} x {k} of {}", batch.count);
+        measured(&self.stream, name, product)
     }
+}
+
+/// Products of the same sizes at once.
+#[derive(Debug, Clone, Copy)]
+struct Batch {
+    count: usize,
+    /// Values from one a, b and c to the next.
+    steps: [usize; 3],
 }
 
 impl<'a> Matrix<'a> {

@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Result, Tensor, bail};
 
-use super::dense::{as_type, bias_gradient, lanes};
+use super::dense::{as_type, bias_gradient, lanes, weight_gradient};
 use super::launch::{Arg, Fresh, Gpu, Grid, LOSS, NOWHERE, Sizes, at, suffix};
-use super::record::{aside, record};
+use super::record::record;
 
 /// Logits whose rows may be longer than the classes.
 #[derive(Clone)]
@@ -132,8 +132,7 @@ pub(crate) fn decode_loss(x: &Tensor, weight: &Tensor, bias: &Tensor, targets: &
         let dlogits = &held.values;
         held.gradient(&gpu, &totals, grad, dlogits)?;
         bias_gradient(&gpu, dlogits, None, &bias)?;
-        let (place, add) = aside(&gpu, &weight)?;
-        gpu.weight_gradient(sizes, dlogits, &inputs, &place, add)?;
+        weight_gradient(&gpu, sizes, dlogits, &inputs, &weight)?;
         if !wanted {
             return Ok(None);
         }

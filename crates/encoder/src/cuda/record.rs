@@ -78,13 +78,16 @@ pub(super) fn drop_args(dropout: Option<Dropout>) -> [Arg; 3] {
     }
 }
 
-/// Adds up partial sums (blocks, outputs × width): up to three outputs, each of `width` values or left out.
+/// Adds up partial sums (blocks, outputs × width): up to three outputs, each of as many values as it has, at most
+/// `width`, or left out. Those that are there have the same length.
 pub(super) fn finish_sums(gpu: &Gpu, sums: &Tensor, width: usize, outputs: &[Option<Aside>]) -> Result<()> {
     let mut places = [NOWHERE; 3];
     let mut adds = [Arg::Int(0); 3];
+    let mut kept = width;
     for (slot, output) in outputs.iter().enumerate() {
         if let Some((tensor, add)) = output {
             places[slot] = at(tensor)?;
+            kept = kept.min(tensor.elem_count());
             adds[slot] = Arg::Int(i32::from(*add));
         }
     }
@@ -94,6 +97,7 @@ pub(super) fn finish_sums(gpu: &Gpu, sums: &Tensor, width: usize, outputs: &[Opt
         at(sums)?,
         Arg::Int(sums.dim(0)? as i32),
         Arg::Int(width as i32),
+        Arg::Int(kept as i32),
         Arg::Int(count as i32),
     ];
     args.extend(places);

@@ -201,10 +201,10 @@ __device__ void embed_rows_back(const float *word, const float *position, const 
   write_sums<V>(dfirst, out + 2 * width, width);
 }
 
-// The sums of partial sums (blocks, width of all outputs together); each output is added to or overwritten. Block of 32
-// columns by 8.
-extern "C" __global__ void finish_sums(const float *sums, int blocks, int width, int outputs, float *first, float *second,
-                                       float *third, int add_to_first, int add_to_second, int add_to_third) {
+// The sums of partial sums (blocks, width of all outputs together). Of each output the first `kept` values are added to
+// or overwritten. Block of 32 columns by 8.
+extern "C" __global__ void finish_sums(const float *sums, int blocks, int width, int kept, int outputs, float *first,
+                                       float *second, float *third, int add_to_first, int add_to_second, int add_to_third) {
   __shared__ float all[8][33];
   int c = blockIdx.x * 32 + threadIdx.x, total = width * outputs;
   float sum = 0;
@@ -217,7 +217,7 @@ extern "C" __global__ void finish_sums(const float *sums, int blocks, int width,
   int which = c / width;
   float *out = which == 0 ? first : which == 1 ? second : third;
   int add = which == 0 ? add_to_first : which == 1 ? add_to_second : add_to_third;
-  if (!out) return;
+  if (!out || c % width >= kept) return;
   out += c % width;
   *out = add ? *out + sum : sum;
 }

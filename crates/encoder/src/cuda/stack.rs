@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Result, Tensor};
 
-use super::dense::{Before, add_bias, as_type, bias_gradient};
+use super::dense::{Before, add_bias, as_type, bias_gradient, weight_gradient};
 use super::launch::{ATTENTION, Arg, Fresh, Gpu, Grid, Sizes, at, suffix};
 use super::norm::{Norm, Summed};
 use super::record::{aside, drop_args, record};
@@ -357,6 +357,5 @@ fn sizes(x: &Tensor, weight: &Tensor) -> Result<Sizes> {
 }
 
 fn weight_back(gpu: &Gpu, dy: &Tensor, x: &Tensor, weight: &Tensor) -> Result<()> {
-    let (place, add) = aside(gpu, weight)?;
-    gpu.weight_gradient(sizes(x, weight)?, dy, x, &place, add)
+    weight_gradient(gpu, sizes(x, weight)?, dy, x, weight)
 }
