@@ -83,13 +83,8 @@ impl CustomOp3 for Dense {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (rows, input) = x_layout.shape().dims2()?;
-        let (out, _) = weight_layout.shape().dims2()?;
-        let transposed = weight_layout.transpose(0, 1)?;
-        let product = x.matmul(weight, (1, rows, out, input), x_layout, &transposed)?;
-        let CpuStorage::F32(product) = product else {
-            candle_core::bail!("dense takes f32")
-        };
+        let (rows, out) = (x_layout.dims()[0], weight_layout.dims()[0]);
+        let product = product((x, x_layout), (weight, weight_layout))?;
         let finished = self.finish(product, values(bias, bias_layout)?);
         Ok((CpuStorage::F32(finished), (rows, out).into()))
     }
@@ -102,18 +97,40 @@ impl CustomOp3 for Dense {
         _out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let grad = self.before_activation(grad)?;
-        let width = grad.dim(1)?;
-        let sums = {
-            let (storage, layout) = grad.storage_and_layout();
-            column_sums(held(&storage, layout)?, width)
-        };
-        let x_grad = if x.track_op() {
-            Some(grad.matmul(&weight.detach())?)
-        } else {
-            None
-        };
-        let weight_grad = grad.t()?.matmul(&x.detach())?;
-        Ok((x_grad, Some(weight_grad), Some(tensor(sums, &[width])?)))
+        spread_back(x, weight, &self.before_activation(grad)?)
     }
+}
+
+/// `x Wᵀ`: x (rows, in), weight (out, in).
+pub(super) fn product(
+    (x, x_layout): (&CpuStorage, &Layout),
+    (weight, weight_layout): (&CpuStorage, &Layout),
+) -> Result<Vec<f32>> {
+    let (rows, input) = x_layout.shape().dims2()?;
+    let (out, _) = weight_layout.shape().dims2()?;
+    let transposed = weight_layout.transpose(0, 1)?;
+    match x.matmul(weight, (1, rows, out, input), x_layout, &transposed)? {
+        CpuStorage::F32(product) => Ok(product),
+        _ => candle_core::bail!("dense takes f32"),
+    }
+}
+
+/// The gradients of x, weight and bias from that of `x Wᵀ + b`, a matrix.
+pub(super) fn spread_back(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    let width = grad.dim(1)?;
+    let sums = {
+        let (storage, layout) = grad.storage_and_layout();
+        column_sums(held(&storage, layout)?, width)
+    };
+    let x_grad = if x.track_op() {
+        Some(grad.matmul(&weight.detach())?)
+    } else {
+        None
+    };
+    let weight_grad = grad.t()?.matmul(&x.detach())?;
+    Ok((x_grad, Some(weight_grad), Some(tensor(sums, &[width])?)))
 }

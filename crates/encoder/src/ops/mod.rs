@@ -4,6 +4,7 @@
 //! The fused versions serve the CPU in f32; tests hold them to the plain ones, values and gradients.
 
 mod attention;
+mod cross_entropy;
 mod fused;
 mod linear;
 mod norm;
@@ -216,15 +217,23 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     if logits.device().is_cuda() {
         return Ok(crate::cuda::cross_entropy(logits, targets)?);
     }
+    if fuses(logits) {
+        let op = cross_entropy::CrossEntropy::new(targets.to_vec1()?);
+        return Ok(logits.contiguous()?.apply_op1(op)?);
+    }
     plain::cross_entropy(logits, targets)
 }
 
-/// [`cross_entropy`] of what [`linear()`] makes of x; on a GPU the logits, which may be the largest tensor of all, are
-/// kept only once.
+/// [`cross_entropy`] of what [`linear()`] makes of x. The logits, which may be the largest tensor of all, are kept only
+/// once, and the loss can be followed back once.
 pub(crate) fn decode_loss(x: &Tensor, weight: &Tensor, bias: &Tensor, targets: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if x.device().is_cuda() {
         return Ok(crate::cuda::decode_loss(x, weight, bias, targets)?);
     }
-    cross_entropy(&linear(x, weight, bias)?, targets)
+    if fuses(x) {
+        let op = cross_entropy::CrossEntropy::new(targets.to_vec1()?);
+        return Ok(x.contiguous()?.apply_op3(weight, bias, op)?);
+    }
+    plain::cross_entropy(&linear(x, weight, bias)?, targets)
 }

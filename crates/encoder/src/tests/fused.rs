@@ -97,6 +97,57 @@ fn dense_layers() {
 }
 
 #[test]
+fn cross_entropy() {
+    for (rows, classes) in [(1, 1), (3, 5), (40, 33)] {
+        let targets = (0..rows as u32).map(|row| row * 7 % classes as u32);
+        let targets = Tensor::from_iter(targets, &Device::Cpu).unwrap();
+        let logits = numbers(1, &[rows, classes]);
+        agree(
+            std::slice::from_ref(&logits),
+            |v| ops::cross_entropy(&v[0], &targets),
+            |v| plain::cross_entropy(&v[0], &targets),
+        );
+        let vars = [
+            numbers(2, &[rows, 6]),
+            numbers(3, &[classes, 6]),
+            numbers(4, &[classes]),
+        ];
+        agree(
+            &vars,
+            |v| ops::decode_loss(&v[0], &v[1], &v[2], &targets),
+            |v| plain::cross_entropy(&plain::linear(&v[0], &v[1], &v[2])?, &targets),
+        );
+    }
+}
+
+#[test]
+fn cross_entropy_of_extreme_logits_and_wrong_targets() {
+    let logits = Tensor::new(&[[1e30f32, 0.0], [-1e30, 1e30]], &Device::Cpu).unwrap();
+    let loss = |targets: &[u32]| {
+        let targets = Tensor::new(targets, &Device::Cpu).unwrap();
+        Ok::<_, crate::Error>(ops::cross_entropy(&logits, &targets)?.to_scalar::<f32>()?)
+    };
+    assert_eq!(loss(&[0, 1]).unwrap(), 0.0);
+    assert_eq!(loss(&[1, 1]).unwrap(), 5e29);
+    let error = |targets: &[u32]| loss(targets).unwrap_err().to_string();
+    assert!(
+        error(&[0, 2]).contains("target 2 among 2 classes"),
+        "{}",
+        error(&[0, 2])
+    );
+    assert!(error(&[0]).contains("1 targets for 2 rows"), "{}", error(&[0]));
+    let broken = Tensor::new(&[[f32::NAN, 0.0]], &Device::Cpu).unwrap();
+    let targets = Tensor::new(&[1u32], &Device::Cpu).unwrap();
+    assert!(
+        ops::cross_entropy(&broken, &targets)
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap()
+            .is_nan()
+    );
+}
+
+#[test]
 fn layer_norm() {
     for (rows, width) in [(1, 2), (3, 17), (70, 48)] {
         let vars = [
