@@ -34,8 +34,8 @@ impl Pooling {
 
 /// Pools hidden (batch, tokens, width) under mask (batch, tokens) to (batch, width).
 fn pool(pooling: Pooling, hidden: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    let hidden = &hidden.to_dtype(mask.dtype())?;
-    let mask = mask.unsqueeze(2)?;
+    let hidden = &ops::widened(hidden)?;
+    let mask = mask.to_dtype(hidden.dtype())?.unsqueeze(2)?;
     Ok(match pooling {
         Pooling::Cls => hidden.narrow(1, 0, 1)?.squeeze(1)?,
         Pooling::Mean => hidden
