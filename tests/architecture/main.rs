@@ -34,8 +34,8 @@ const NEVER: [(&str, &str); 3] = [("search", "index"), ("search", "remote"), ("i
 /// Crates that may hold unsafe code: arithmetic, and memory maps.
 const UNSAFE: [&str; 4] = ["kernels", "infer", "vectors", "index"];
 
-/// The one file that launches kernels on a GPU, which take addresses.
-const LAUNCHES: &str = "crates/encoder/src/cuda/launch.rs";
+/// The folder that launches kernels on a GPU, which take addresses.
+const LAUNCHES: &str = "crates/encoder/src/cuda/launch";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -132,7 +132,9 @@ fn unsafe_code_and_async_stay_in_their_rooms() {
             let text = std::fs::read_to_string(&file).unwrap();
             let unsafe_here = text.contains("unsafe {") || text.contains("unsafe fn");
             assert!(
-                !unsafe_here || UNSAFE.contains(&name.as_str()) || file.ends_with(LAUNCHES),
+                !unsafe_here
+                    || UNSAFE.contains(&name.as_str())
+                    || file.parent().is_some_and(|folder| folder.ends_with(LAUNCHES)),
                 "{} has unsafe code",
                 file.display()
             );

@@ -81,3 +81,28 @@ pub(crate) fn put_aside(
         Ok((buffer, false))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn is_the_tensors_own_backward_where_nothing_is_put_aside() {
+        let x = Var::from_tensor(&Tensor::new(&[3f32, -1.0], &Device::Cpu).unwrap()).unwrap();
+        let loss = x.sqr().unwrap().sum_all().unwrap();
+        let found = backward(&loss).unwrap().remove(&x).unwrap();
+        assert_eq!(found.to_vec1::<f32>().unwrap(), [6.0, -2.0]);
+    }
+
+    #[test]
+    fn refuses_to_run_inside_of_itself_and_runs_again_afterwards() {
+        let loss = Tensor::new(1f32, &Device::Cpu).unwrap();
+        let outer = Aside::begin().unwrap();
+        let error = backward(&loss).unwrap_err().to_string();
+        assert!(error.contains("inside of another"), "{error}");
+        drop(outer);
+        assert!(backward(&loss).is_ok());
+    }
+}

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
-    Batch, Bert, Config, MlmHead, NextSentence, PairScorer, Parameters, Pass, Pooling, Result,
+    Batch, Bert, Config, MaskedLm, MlmHead, NextSentence, PairScorer, Parameters, Pass, Pooling, Result,
     SentenceEncoder, SpanReader, TokenTagger,
 };
 
@@ -135,4 +135,23 @@ fn heads_of_texts_and_tokens() {
             loss(&out.broadcast_mul(&batch.mask().to_dtype(DType::F64)?.unsqueeze(2)?)?)
         });
     }
+}
+
+#[test]
+fn the_loss_of_a_masked_model_is_that_of_its_logits() {
+    let batch = ragged();
+    let model = MaskedLm::new(&Parameters::fresh(4, &Device::Cpu), &small()).unwrap();
+    // The second text has four tokens of nine.
+    let (places, targets) = ([1u32, 8, 9, 12, 24], [3u32, 0, 22, 7, 7]);
+    let loss = model.loss(&batch, &places, &targets, &mut Pass::infer()).unwrap();
+    let logits = model.forward(&batch, &mut Pass::infer()).unwrap();
+    let logits = logits.flatten(0, 1).unwrap();
+    let rows = logits
+        .index_select(&Tensor::new(&places, &Device::Cpu).unwrap(), 0)
+        .unwrap();
+    let expected = crate::ops::cross_entropy(&rows, &Tensor::new(&targets, &Device::Cpu).unwrap()).unwrap();
+    let [loss, expected] = [loss, expected].map(|x| x.to_scalar::<f32>().unwrap());
+    assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
+    let padding = model.loss(&batch, &[13], &[0], &mut Pass::infer()).unwrap_err();
+    assert!(padding.to_string().contains("place 13"), "{padding}");
 }
