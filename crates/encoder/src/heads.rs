@@ -103,11 +103,73 @@ impl MaskedLm {
         let vocab = logits.dim(1)?;
         Ok(logits.reshape((size, tokens, vocab))?)
     }
+
+    /// Logits (places, vocabulary) of some tokens only, at places as in [`MaskedLm::loss`].
+    ///
+    /// # Errors
+    /// As [`Bert::forward`], and for a place that the batch does not have.
+    pub fn logits_at(&self, batch: &Batch, places: &[u32], pass: &mut Pass) -> Result<Tensor> {
+        let states = self.bert.hidden(batch, pass)?.at(batch, places)?;
+        self.head.forward(&states, pass)
+    }
+}
+
+/// An encoder with both heads of BERT's pre-training (Devlin et al. 2018, section 3.1): fill in the blanks, and say
+/// how two segments belong together.
+#[derive(Debug, Clone)]
+pub struct PreTraining {
+    /// The encoder.
+    pub bert: Bert,
+    /// The head that fills in blanks.
+    pub head: MlmHead,
+    pair: PairHead,
+    params: Parameters,
+}
+
+impl PreTraining {
+    /// Takes its weights from `params`, with the encoder under `bert`.
+    pub fn new(params: &Parameters, config: &Config) -> Result<Self> {
+        let bert = Bert::new(params, "bert", config)?;
+        Ok(Self {
+            head: MlmHead::new(params, &bert)?,
+            pair: PairHead::new(params, config)?,
+            bert,
+            params: params.clone(),
+        })
+    }
+
+    /// Mean cross-entropy of the hidden tokens, as [`MaskedLm::loss`], and logits (batch, 2) of the pairs, as
+    /// [`NextSentence::forward`].
+    ///
+    /// # Errors
+    /// As [`MaskedLm::loss`].
+    pub fn loss(
+        &self,
+        batch: &Batch,
+        places: &[u32],
+        targets: &[u32],
+        pass: &mut Pass,
+    ) -> Result<(Tensor, Tensor)> {
+        let hidden = self.bert.hidden(batch, pass)?;
+        let targets = Tensor::new(targets, batch.device())?;
+        let blanks = self.head.loss(&hidden.at(batch, places)?, &targets, pass)?;
+        Ok((blanks, self.pair.forward(&hidden, batch, pass)?))
+    }
+
+    /// Logits of some tokens, as [`MaskedLm::logits_at`], and of the pairs, as [`NextSentence::forward`].
+    ///
+    /// # Errors
+    /// As [`MaskedLm::logits_at`].
+    pub fn logits_at(&self, batch: &Batch, places: &[u32], pass: &mut Pass) -> Result<(Tensor, Tensor)> {
+        let hidden = self.bert.hidden(batch, pass)?;
+        let blanks = self.head.forward(&hidden.at(batch, places)?, pass)?;
+        Ok((blanks, self.pair.forward(&hidden, batch, pass)?))
+    }
 }
 
 /// Opening and writing, which all models with a head share.
 macro_rules! folder {
-    ($model:ty, $architecture:literal) => {
+    ($model:ty, $architecture:expr) => {
         impl $model {
             /// Opens a model folder.
             ///
@@ -121,13 +183,9 @@ macro_rules! folder {
             /// Writes `config.json` and `model.safetensors`, weights in the type `dtype`. The tokenizer's files are
             /// not among them.
             pub fn save(&self, folder: &Path, dtype: DType) -> Result<()> {
-                save_weights(
-                    folder,
-                    self.bert.config(),
-                    $architecture,
-                    &self.params,
-                    dtype,
-                )
+                let config = self.bert.config();
+                let architecture: fn(&Config) -> &'static str = $architecture;
+                save_weights(folder, config, architecture(config), &self.params, dtype)
             }
 
             /// Every trainable variable, sorted by name.
@@ -138,11 +196,15 @@ macro_rules! folder {
     };
 }
 
-folder!(MaskedLm, "BertForMaskedLM");
-folder!(NextSentence, "BertForNextSentencePrediction");
-folder!(PairScorer, "BertForSequenceClassification");
-folder!(TokenTagger, "BertForTokenClassification");
-folder!(SpanReader, "BertForQuestionAnswering");
+folder!(MaskedLm, |config| match config.is_decoder {
+    true => "BertLMHeadModel",
+    false => "BertForMaskedLM",
+});
+folder!(PreTraining, |_| "BertForPreTraining");
+folder!(NextSentence, |_| "BertForNextSentencePrediction");
+folder!(PairScorer, |_| "BertForSequenceClassification");
+folder!(TokenTagger, |_| "BertForTokenClassification");
+folder!(SpanReader, |_| "BertForQuestionAnswering");
 
 /// The first token's state through a dense layer and tanh (Devlin et al. 2018, section 3.1).
 #[derive(Debug, Clone)]
@@ -172,8 +234,7 @@ impl Pooler {
 pub struct NextSentence {
     /// The encoder.
     pub bert: Bert,
-    pooler: Pooler,
-    relationship: Linear,
+    pair: PairHead,
     params: Parameters,
 }
 
@@ -182,8 +243,7 @@ impl NextSentence {
     pub fn new(params: &Parameters, config: &Config) -> Result<Self> {
         Ok(Self {
             bert: Bert::new(params, "bert", config)?,
-            pooler: Pooler::new(params, config)?,
-            relationship: Linear::new(params, "cls.seq_relationship", [2, config.hidden_size], config)?,
+            pair: PairHead::new(params, config)?,
             params: params.clone(),
         })
     }
@@ -191,8 +251,29 @@ impl NextSentence {
     /// Logits (batch, 2): index 0 is "follows" or "in order".
     pub fn forward(&self, batch: &Batch, pass: &mut Pass) -> Result<Tensor> {
         let hidden = self.bert.hidden(batch, pass)?;
+        self.pair.forward(&hidden, batch, pass)
+    }
+}
+
+/// Pooler and classifier of pairs.
+#[derive(Debug, Clone)]
+struct PairHead {
+    pooler: Pooler,
+    relationship: Linear,
+}
+
+impl PairHead {
+    fn new(params: &Parameters, config: &Config) -> Result<Self> {
+        Ok(Self {
+            pooler: Pooler::new(params, config)?,
+            relationship: Linear::new(params, "cls.seq_relationship", [2, config.hidden_size], config)?,
+        })
+    }
+
+    /// (batch, 2).
+    fn forward(&self, hidden: &Hidden, batch: &Batch, pass: &Pass) -> Result<Tensor> {
         self.relationship
-            .forward(&self.pooler.forward(&hidden, batch, pass)?, pass)
+            .forward(&self.pooler.forward(hidden, batch, pass)?, pass)
     }
 }
 

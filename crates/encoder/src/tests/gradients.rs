@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::{
-    Batch, Bert, Config, MaskedLm, MlmHead, NextSentence, PairScorer, Parameters, Pass, Pooling, Result,
-    SentenceEncoder, SpanReader, TokenTagger,
+    Batch, Bert, Config, MaskedLm, MlmHead, NextSentence, PairScorer, Parameters, Pass, Pooling, PreTraining,
+    Result, SentenceEncoder, SpanReader, TokenTagger,
 };
 
 /// Small, with sizes that differ from each other so that a transposed use shows.
@@ -154,4 +154,55 @@ fn the_loss_of_a_masked_model_is_that_of_its_logits() {
     assert!((loss - expected).abs() < 1e-5, "{loss} {expected}");
     let padding = model.loss(&batch, &[13], &[0], &mut Pass::infer()).unwrap_err();
     assert!(padding.to_string().contains("place 13"), "{padding}");
+}
+
+/// Places in the first, the second and the last text, not in order.
+const PLACES: [u32; 4] = [8, 29, 9, 0];
+
+#[test]
+fn both_heads_of_pre_training() {
+    let (params, batch) = (params(), ragged());
+    let model = PreTraining::new(&params, &small()).unwrap();
+    check(&params.vars(), || {
+        let (blanks, pairs) = model.logits_at(&batch, &PLACES, &mut Pass::train(3))?;
+        Ok((loss(&blanks)? + loss(&pairs)?)?)
+    });
+}
+
+#[test]
+fn places_are_those_of_the_whole_output() {
+    let (batch, config) = (ragged(), small());
+    // With and without padding between the texts; fresh weights of the same name are the same.
+    for dtype in [DType::F64, DType::F32] {
+        let params = Parameters::fresh_as(7, &Device::Cpu, dtype);
+        let numbers = |x: &Tensor| x.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap();
+        let pass = &mut Pass::infer();
+        let whole = MaskedLm::new(&params, &config).unwrap();
+        let rows: Vec<Vec<f64>> = whole
+            .forward(&batch, pass)
+            .unwrap()
+            .to_dtype(DType::F64)
+            .and_then(|all| all.to_vec3::<f64>())
+            .unwrap()
+            .concat();
+        let pairs = NextSentence::new(&params, &config).unwrap();
+        let pairs = numbers(&pairs.forward(&batch, pass).unwrap());
+        let both = PreTraining::new(&params, &config).unwrap();
+        let (blanks, related) = both.logits_at(&batch, &PLACES, pass).unwrap();
+        let alone = whole.logits_at(&batch, &PLACES, pass).unwrap();
+        let apart = |one: &[Vec<f64>], other: &[Vec<f64>]| {
+            let pairs = one.iter().flatten().zip(other.iter().flatten());
+            pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        };
+        let expected = PLACES.map(|place| rows[place as usize].clone());
+        assert!(apart(&numbers(&blanks), &expected) < 1e-5);
+        assert!(apart(&numbers(&alone), &expected) < 1e-5);
+        assert!(apart(&numbers(&related), &pairs) < 1e-5);
+        if dtype == DType::F32 {
+            assert!(
+                whole.logits_at(&batch, &[13], pass).is_err(),
+                "padding is no place"
+            );
+        }
+    }
 }
