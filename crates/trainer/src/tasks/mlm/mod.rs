@@ -1,84 +1,69 @@
-//! The masked-language-model task (Devlin et al. 2018, section 3.1): fill in the blanks.
+//! Pre-training of an encoder: fill in the blanks of texts (Devlin et al. 2018, section 3.1), or predict each next
+//! token from the left; and perhaps say how two segments belong together.
 
+mod examples;
+mod frame;
+mod masking;
+mod pairs;
 mod recipe;
+mod sequences;
+mod stream;
 
 use std::path::Path;
 
-use candle_core::{DType, Var};
-use encoder::{Batch, Config, MaskedLm, Parameters, Pass};
-use rand::Rng;
-use rand::seq::SliceRandom as _;
-use serde::Serialize;
-use text::{SpecialIds, Tokenizer};
+use candle_core::{D, DType, Tensor, Var};
+use encoder::{Batch, Config, Device, MaskedLm, Parameters, Pass, PreTraining};
+use text::Tokenizer;
 
 use crate::error::{Error, Result};
+use crate::loss;
 use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
 use crate::start::Beginning;
-use crate::{random, texts};
 
-pub use recipe::{MlmData, MlmRecipe};
+use examples::Examples;
+pub use examples::MlmBatch;
+pub use masking::{Masking, Unit};
+pub use pairs::Pairs;
+pub use recipe::{MlmData, MlmRecipe, Packing, Phase};
 
-/// A masked language model with its sequences in memory.
+/// A model in pre-training with its texts in memory, as tokens.
 pub struct MlmTask {
     recipe: MlmRecipe,
     tokenizer: Tokenizer,
     config: Config,
     parameters: Parameters,
-    model: MaskedLm,
-    /// All texts as token ids, one after the other, without special tokens.
-    stream: Vec<u32>,
-    marks: Marks,
+    model: Model,
+    examples: Examples,
+    held_out: Option<Examples>,
 }
 
-/// Sequences with hidden tokens.
-#[derive(Debug, Serialize)]
-pub struct MlmBatch {
-    rows: Vec<Vec<u32>>,
-    /// Where tokens were hidden, counted over all rows.
-    places: Vec<u32>,
-    /// What they were.
-    targets: Vec<u32>,
-}
-
-/// The special tokens that masking and framing need.
-#[derive(Debug, Clone, Copy)]
-struct Marks {
-    cls: u32,
-    sep: u32,
-    mask: u32,
+/// The model by what it learns. A head that learns nothing is not there.
+enum Model {
+    Blanks(MaskedLm),
+    BlanksAndPairs(PreTraining),
 }
 
 impl MlmTask {
     /// Reads and tokenizes the texts and makes the model.
     ///
     /// # Errors
-    /// Files that are missing or damaged, settings out of range, a vocabulary without the special tokens.
+    /// Files that are missing or damaged, settings out of range or against each other, a vocabulary without the
+    /// special tokens.
     pub fn new(recipe: MlmRecipe, tokenizer: Tokenizer) -> Result<Self> {
-        let marks = marks(tokenizer.special())?;
-        let stream = token_stream(&recipe, &tokenizer)?;
-        let room = recipe.data.tokens.saturating_sub(2);
-        if room == 0 || stream.len() < room * recipe.data.batch || recipe.data.batch == 0 {
-            return Err(Error::Setting {
-                field: "data.batch",
-                value: format!("{} sequences of {} tokens", recipe.data.batch, recipe.data.tokens),
-                accepted: format!(
-                    "sequences above 2 tokens, batches within the {} tokens read",
-                    stream.len()
-                ),
-            });
-        }
-        if !(recipe.data.masked > 0.0 && recipe.data.masked < 1.0) {
-            return Err(Error::Setting {
-                field: "data.masked",
-                value: recipe.data.masked.to_string(),
-                accepted: "above 0 and below 1".into(),
-            });
-        }
         let begin = Beginning::new(recipe.model.as_ref(), recipe.start.as_ref(), &tokenizer)?;
+        check(&recipe, &begin.config)?;
+        let examples = Examples::read(&recipe, &recipe.data.texts, &begin.config, &tokenizer)?;
+        let held_out = match recipe.data.held_out.is_empty() {
+            true => None,
+            false => Some(Examples::held_out(&recipe, &begin.config, &tokenizer)?),
+        };
         let device = recipe.compute.open()?;
         let parameters = Parameters::fresh(recipe.seed, &device);
-        let model = MaskedLm::new(&parameters, &begin.config)?;
+        let model = match recipe.data.pairs {
+            Pairs::None => Model::Blanks(MaskedLm::new(&parameters, &begin.config)?),
+            _ => Model::BlanksAndPairs(PreTraining::new(&parameters, &begin.config)?),
+        };
         begin.fill(&parameters.vars())?;
         if let Some(path) = &recipe.initial_weights {
             initialise(&parameters.vars(), path)?;
@@ -89,40 +74,73 @@ impl MlmTask {
             config: begin.config,
             parameters,
             model,
-            stream,
-            marks,
+            examples,
+            held_out,
         })
     }
 
-    /// Tokens read.
+    /// Tokens read, with one separator for each document.
     pub fn tokens(&self) -> usize {
-        self.stream.len()
+        self.examples.tokens()
     }
 
-    /// Steps in which each token is seen once.
-    pub fn steps_per_epoch(&self) -> u64 {
-        (self.sequences() / self.recipe.data.batch) as u64
+    /// The sequences of a batch as the model takes them.
+    fn input(&self, batch: &MlmBatch) -> Result<Batch> {
+        let has_types = batch.types.iter().flatten().any(|&kind| kind > 0);
+        let types = has_types.then_some(batch.types.as_slice());
+        let pad = self.tokenizer.special().pad;
+        Ok(Batch::new(&batch.rows, types, pad, self.parameters.device())?)
     }
 
-    fn sequences(&self) -> usize {
-        self.stream.len() / (self.recipe.data.tokens - 2)
+    /// Logits at the batch's places, and those of its pairs when the model has them.
+    fn logits(&self, batch: &MlmBatch) -> Result<(Tensor, Option<Tensor>)> {
+        let (input, mut pass) = (self.input(batch)?, Pass::infer());
+        Ok(match &self.model {
+            Model::Blanks(model) => (model.logits_at(&input, &batch.places, &mut pass)?, None),
+            Model::BlanksAndPairs(model) => {
+                let (blanks, pairs) = model.logits_at(&input, &batch.places, &mut pass)?;
+                (blanks, Some(pairs))
+            }
+        })
     }
 
-    /// The sequences of a step, framed by the special tokens.
-    fn sequences_of(&self, step: u64) -> Vec<Vec<u32>> {
-        let (epoch, at) = (
-            step / self.steps_per_epoch(),
-            (step % self.steps_per_epoch()) as usize,
+    fn tensor(&self, ids: &[u32]) -> Result<Tensor> {
+        Ok(Tensor::new(ids, self.parameters.device())?)
+    }
+}
+
+/// Refuses settings that cannot go together.
+fn check(recipe: &MlmRecipe, config: &Config) -> Result<()> {
+    let refuse = |field, value: String, accepted: String| {
+        Err(Error::Setting {
+            field,
+            value,
+            accepted,
+        })
+    };
+    let phases = recipe.data.phases()?;
+    if recipe.data.pairs != Pairs::None && config.is_decoder {
+        return refuse(
+            "data.pairs",
+            format!("{:?} with left-to-right attention", recipe.data.pairs),
+            "none: the first token, which answers for the pair, sees nothing of it from there".into(),
         );
-        let mut order: Vec<u32> = (0..self.sequences() as u32).collect();
-        order.shuffle(&mut random::stream(self.recipe.seed, "order of the texts", epoch));
-        let room = self.recipe.data.tokens - 2;
-        let chosen = &order[at * self.recipe.data.batch..][..self.recipe.data.batch];
-        let framed = chosen.iter().map(|&number| {
-            let piece = &self.stream[number as usize * room..][..room];
-            [&[self.marks.cls], piece, &[self.marks.sep]].concat()
-        });
-        framed.collect()
+    }
+    if let (true, Some(minutes)) = (phases.len() > 1, recipe.schedule.minutes) {
+        return refuse(
+            "schedule.minutes",
+            minutes.to_string(),
+            "steps alone when there are phases: time may end before the last one begins".into(),
+        );
+    }
+    let positions = config.max_position_embeddings;
+    match phases.iter().find(|phase| phase.tokens > positions) {
+        None => Ok(()),
+        Some(phase) => refuse(
+            "data.tokens",
+            phase.tokens.to_string(),
+            format!("up to {positions}, the positions of the model; shorter sequences, or a model with more"),
+        ),
     }
 }
 
@@ -148,158 +166,114 @@ impl Task for MlmTask {
     type Batch = MlmBatch;
 
     fn describe(&self) -> String {
-        let (tokens, epoch) = (self.tokens(), self.steps_per_epoch());
-        format!("{tokens} tokens of text, {epoch} batches an epoch")
+        let objective = match (self.config.is_decoder, self.recipe.data.pairs) {
+            (true, _) => "predict each next token from the left",
+            (false, Pairs::None) => "fill in blanks",
+            (false, Pairs::NextSentence) => "fill in blanks, tell next sentences",
+            (false, Pairs::SentenceOrder) => "fill in blanks, tell the order of sentences",
+        };
+        format!("{objective}: {}", self.examples.describe())
     }
 
     fn variables(&self) -> Vec<(String, Var)> {
         self.parameters.vars()
     }
 
-    fn prepare(&self, step: u64) -> Result<MlmBatch> {
-        let mut rows = self.sequences_of(step);
-        let mut random = random::stream(self.recipe.seed, "masking", step);
-        let tokens = self.recipe.data.tokens;
-        let (mut places, mut targets) = (Vec::new(), Vec::new());
-        for (number, row) in rows.iter_mut().enumerate() {
-            let vocabulary = self.config.vocab_size as u32;
-            let masked = mask(
-                row,
-                1..tokens - 1,
-                self.recipe.data.masked,
-                self.marks.mask,
-                vocabulary,
-                &mut random,
-            );
-            places.extend(masked.iter().map(|&(at, _)| (number * tokens + at) as u32));
-            targets.extend(masked.iter().map(|&(_, id)| id));
+    fn prepare(&self, number: u64) -> Result<MlmBatch> {
+        self.examples.batch(number)
+    }
+
+    fn compute(&self, number: u64, batch: &MlmBatch) -> Result<TaskLoss> {
+        let mut pass = Pass::train(self.recipe.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let input = self.input(batch)?;
+        let (places, targets) = (&batch.places, &batch.targets);
+        let (mut loss, pairs) = match &self.model {
+            Model::Blanks(model) => (model.loss(&input, places, targets, &mut pass)?, None),
+            Model::BlanksAndPairs(model) => {
+                let (blanks, pairs) = model.loss(&input, places, targets, &mut pass)?;
+                (blanks, Some(pairs))
+            }
+        };
+        let name = if self.config.is_decoder {
+            "next_token"
+        } else {
+            "mlm"
+        };
+        let mut parts = vec![(name, loss.to_scalar::<f32>()?)];
+        if let Some(pairs) = pairs {
+            let pairs = loss::cross_entropy(&pairs, &self.tensor(&batch.labels)?)?;
+            parts.push(("pairs", pairs.to_scalar::<f32>()?));
+            loss = (loss + pairs)?;
         }
-        Ok(MlmBatch {
-            rows,
-            places,
-            targets,
+        Ok(TaskLoss {
+            parts,
+            loss,
+            tokens: batch.rows.iter().map(Vec::len).sum(),
+            batch: format!("step {number} of the text stream"),
         })
     }
 
-    fn compute(&self, step: u64, prepared: &MlmBatch) -> Result<TaskLoss> {
-        let MlmBatch {
-            rows,
-            places,
-            targets,
-        } = prepared;
-        let batch = Batch::new(rows, None, self.tokenizer.special().pad, self.parameters.device())?;
-        let mut pass = Pass::train(self.recipe.seed ^ step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let loss = self.model.loss(&batch, places, targets, &mut pass)?;
-        Ok(TaskLoss {
-            parts: vec![("mlm", loss.to_scalar::<f32>()?)],
-            loss,
-            tokens: rows.iter().map(Vec::len).sum(),
-            batch: format!("step {step} of the text stream"),
-        })
+    /// On the held-out texts, always the same blanks: the share that is filled in rightly (of next tokens, from the
+    /// left), the perplexity, and the share of pairs that is told rightly.
+    fn evaluate(&self) -> Result<Vec<(&'static str, f64)>> {
+        let Some(held_out) = &self.held_out else {
+            return Ok(Vec::new());
+        };
+        let (mut blanks, mut pairs) = (Tally::default(), Tally::default());
+        for number in 0..held_out.batches() {
+            let batch = held_out.batch(number)?;
+            let (logits, related) = self.logits(&batch)?;
+            blanks.add(&logits, &batch.targets)?;
+            if let Some(related) = related {
+                pairs.add(&related, &batch.labels)?;
+            }
+        }
+        let accuracy = match self.config.is_decoder {
+            true => "next_token_accuracy",
+            false => "masked_accuracy",
+        };
+        let mut scores = vec![
+            (accuracy, blanks.right / blanks.count),
+            ("perplexity", (blanks.loss / blanks.count).exp()),
+        ];
+        if pairs.count > 0.0 {
+            scores.push(("pair_accuracy", pairs.right / pairs.count));
+        }
+        Ok(scores)
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(crate::error::io(folder))?;
-        let config = folder.join("config.json");
-        std::fs::write(&config, self.config.to_json()).map_err(crate::error::io(&config))?;
-        self.parameters
-            .save(&folder.join("model.safetensors"), DType::F32)?;
+        match &self.model {
+            Model::Blanks(model) => model.save(folder, DType::F32)?,
+            Model::BlanksAndPairs(model) => model.save(folder, DType::F32)?,
+        }
         Ok(self.tokenizer.save(folder, self.config.max_position_embeddings)?)
     }
 }
 
-fn marks(special: SpecialIds) -> Result<Marks> {
-    match (special.cls, special.sep, special.mask) {
-        (Some(cls), Some(sep), Some(mask)) => Ok(Marks { cls, sep, mask }),
-        _ => Err(Error::Mismatch {
-            what: "the tokenizer's special tokens".into(),
-            expected: "opening, separator and mask tokens".into(),
-            found: format!("{special:?}"),
-        }),
-    }
+/// Sums over held-out predictions.
+#[derive(Default)]
+struct Tally {
+    count: f64,
+    right: f64,
+    loss: f64,
 }
 
-fn token_stream(recipe: &MlmRecipe, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    let mut stream = Vec::new();
-    let mut documents = texts::all_documents(&recipe.data.texts)?;
-    loop {
-        let part: Vec<String> = documents.by_ref().take(256).collect::<Result<_>>()?;
-        if part.is_empty() {
-            return Ok(stream);
-        }
-        let part: Vec<&str> = part.iter().map(String::as_str).collect();
-        for encoding in tokenizer.encode_batch(&part, usize::MAX)? {
-            let special = encoding.special_mask;
-            stream.extend(
-                encoding
-                    .ids
-                    .into_iter()
-                    .zip(special)
-                    .filter(|(_, special)| !special)
-                    .map(|(id, _)| id),
-            );
-        }
-    }
-}
-
-/// Hides a share of the tokens of `row` inside `within`, at least one, and returns where and what they were,
-/// in order. Exactly `round(share * tokens)` are chosen; 80 % become the mask token, 10 % a random token, and
-/// 10 % stay (Devlin et al. 2018, section 3.1 and appendix A.1).
-fn mask(
-    row: &mut [u32],
-    within: std::ops::Range<usize>,
-    share: f64,
-    mask: u32,
-    vocabulary: u32,
-    random: &mut impl Rng,
-) -> Vec<(usize, u32)> {
-    let mut places: Vec<usize> = within.collect();
-    let count = ((places.len() as f64 * share).round() as usize).clamp(1, places.len());
-    let (chosen, _) = places.partial_shuffle(random, count);
-    chosen.sort_unstable();
-    let hidden: Vec<(usize, u32)> = chosen.iter().map(|&at| (at, row[at])).collect();
-    for &(at, _) in &hidden {
-        match random.random_range(0..10) {
-            0..8 => row[at] = mask,
-            8 => row[at] = random.random_range(0..vocabulary),
-            _ => {}
-        }
-    }
-    hidden
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masks_the_exact_share_and_never_the_frame() {
-        let mut counts = [0usize; 3];
-        for step in 0..200 {
-            let mut row: Vec<u32> = (0..102).map(|at| 1000 + at).collect();
-            let before = row.clone();
-            let mut random = random::stream(7, "test", step);
-            let hidden = mask(&mut row, 1..101, 0.15, 4, 900, &mut random);
-            assert_eq!(hidden.len(), 15);
-            assert!(hidden.is_sorted_by(|a, b| a.0 < b.0));
-            assert_eq!((row[0], row[101]), (before[0], before[101]));
-            for (at, (now, was)) in row.iter().zip(&before).enumerate() {
-                let listed = hidden.iter().find(|(place, _)| *place == at);
-                assert!(listed.is_none_or(|&(_, id)| id == *was));
-                assert!(listed.is_some() || now == was);
-            }
-            for &(at, was) in &hidden {
-                counts[if row[at] == 4 {
-                    0
-                } else if row[at] == was {
-                    2
-                } else {
-                    1
-                }] += 1;
-            }
-        }
-        let share = counts.map(|count| count as f64 / 3000.0);
-        assert!((share[0] - 0.8).abs() < 0.03, "{share:?}");
-        assert!((share[1] - 0.1).abs() < 0.03, "{share:?}");
+impl Tally {
+    fn add(&mut self, logits: &Tensor, targets: &[u32]) -> Result<()> {
+        let count = targets.len() as f64;
+        let chosen = logits
+            .argmax(D::Minus1)?
+            .to_device(&Device::Cpu)?
+            .to_vec1::<u32>()?;
+        let right = chosen
+            .iter()
+            .zip(targets)
+            .filter(|(chosen, target)| chosen == target);
+        self.right += right.count() as f64;
+        let targets = Tensor::new(targets, logits.device())?;
+        self.loss += count * f64::from(loss::cross_entropy(logits, &targets)?.to_scalar::<f32>()?);
+        self.count += count;
+        Ok(())
     }
 }
