@@ -13,6 +13,7 @@ use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{ClassifyRecipe, ReaderRecipe, RerankRecipe, TagRecipe};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
 
+use crate::ablate::{AblateArgs, ablate};
 use crate::bench::{BenchArgs, bench};
 use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
@@ -27,6 +28,8 @@ pub enum TrainCommand {
     Vocab(Vocab),
     /// Pre-train an encoder: fill in the blanks of texts.
     Mlm(FromRecipe),
+    /// Pre-train in variants and tell what each is worth.
+    Ablate(AblateArgs),
     /// Train a sentence encoder on pairs, with or without a teacher.
     Sentence(FromRecipe),
     /// Train a classifier or a regression of texts or pairs of texts.
@@ -153,6 +156,7 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
     match command {
         TrainCommand::Vocab(options) => train_vocabulary(&options, screen).map(success),
         TrainCommand::Mlm(options) => follow::<MlmRecipe>(&options, show_progress, screen),
+        TrainCommand::Ablate(options) => ablate(&options, show_progress, screen),
         TrainCommand::Sentence(options) => follow::<SentenceRecipe>(&options, show_progress, screen),
         TrainCommand::Classify(options) => follow::<ClassifyRecipe>(&options, show_progress, screen),
         TrainCommand::Tag(options) => follow::<TagRecipe>(&options, show_progress, screen),

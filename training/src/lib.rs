@@ -1,5 +1,6 @@
 //! The commands that train: vocabularies, masked language models, sentence encoders, and what a teacher knows.
 
+mod ablate;
 mod bench;
 mod commands;
 mod follow;

@@ -270,10 +270,10 @@ impl PairHead {
         })
     }
 
-    /// (batch, 2).
+    /// (batch, 2), in at least 32 bits.
     fn forward(&self, hidden: &Hidden, batch: &Batch, pass: &Pass) -> Result<Tensor> {
-        self.relationship
-            .forward(&self.pooler.forward(hidden, batch, pass)?, pass)
+        let pooled = self.pooler.forward(hidden, batch, pass)?;
+        ops::widened(&self.relationship.forward(&pooled, pass)?)
     }
 }
 

@@ -39,7 +39,6 @@ pub use error::{Error, Result};
 pub use files::{FileStamp, Fingerprint, ModelFiles};
 pub use gradients::backward;
 pub use heads::{MaskedLm, MlmHead, NextSentence, PairScorer, PreTraining, SpanReader, TokenTagger};
-pub use heads::{MaskedLm, MlmHead, NextSentence, PairScorer, SpanReader, TokenTagger};
 pub use layout::{Projection, SentenceLayout};
 pub use parameters::{Init, Parameters};
 pub use pass::Pass;

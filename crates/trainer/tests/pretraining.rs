@@ -25,7 +25,7 @@ const RECIPE: &str = r#"
 fn prepare(folder: &Path) -> Result<Tokenizer, Box<dyn Error>> {
     let words: Vec<String> = ('a'..='p').map(String::from).collect();
     let document = |n: usize| {
-        let sentence = |m: usize| vec![words[n % 4 * 4 + m % 4].as_str(); 4].join(" ") + ".";
+        let sentence = |m: usize| [words[n % 4 * 4 + m % 4].as_str(); 4].join(" ") + ".";
         let text: Vec<String> = (0..8).map(sentence).collect();
         serde_json::json!({"text": text.join(" ")}).to_string()
     };
