@@ -1,6 +1,7 @@
 //! What people do with the program, from the command line to its answer.
 #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
 
+mod adapting;
 mod backups;
 mod damage;
 mod embedding;

@@ -12,14 +12,18 @@ use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{ClassifyRecipe, ReaderRecipe, RerankRecipe, TagRecipe};
 use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
+use trainer::recipe::{Compute, Processor};
+use trainer::{MlmRecipe, SentenceRecipe, SimilarityRecipe, initial, teach, texts};
 
 use crate::ablate::{AblateArgs, ablate};
+use crate::adapt::{AdaptArgs, adapt};
 use crate::bench::{BenchArgs, bench};
 use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 use crate::mine::{MineArgs, mine_pairs};
 use crate::model::open_embedder;
 use crate::store::{StoreArgs, store};
+use crate::score::{ScoreArgs, score_pairs};
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -40,12 +44,18 @@ pub enum TrainCommand {
     Reader(FromRecipe),
     /// Train a reranker: a cross-encoder over queries with better and worse passages.
     Rerank(FromRecipe),
+    /// Train a sentence encoder on pairs of texts with scores.
+    Similarity(FromRecipe),
     /// Make a file of pairs out of documents, pairs and questions.
     Pairs(PairsArgs),
     /// Find hard negatives for the queries of a pairs file.
     Mine(MineArgs),
     /// Measure how fast a model trains here.
     Bench(BenchArgs),
+    /// Score positives and negatives with a cross-encoder, for a bi-encoder to learn from.
+    Score(ScoreArgs),
+    /// Adapt a bi-encoder to documents of one's own.
+    Adapt(AdaptArgs),
     /// Compute a teacher's vectors of the texts of a pairs file.
     Teach(Teach),
     /// Make first token vectors for a vocabulary out of a teacher.
@@ -168,6 +178,14 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Teach(options) => compute_teacher(&options, screen).map(success),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen).map(success),
         TrainCommand::Store(options) => store(&options, screen).map(success),
+        TrainCommand::Similarity(options) => follow::<SimilarityRecipe>(&options, show_progress, screen),
+        TrainCommand::Pairs(options) => gather_pairs(&options, screen),
+        TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
+        TrainCommand::Score(options) => score_pairs(&options, show_progress, screen),
+        TrainCommand::Adapt(options) => adapt(&options, screen),
+        TrainCommand::Teach(options) => compute_teacher(&options, screen),
+        TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
+        TrainCommand::Bench(options) => bench(&options, screen),
     }
 }
 

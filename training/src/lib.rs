@@ -1,6 +1,7 @@
 //! The commands that train: vocabularies, masked language models, sentence encoders, and what a teacher knows.
 
 mod ablate;
+mod adapt;
 mod bench;
 mod commands;
 mod follow;
@@ -10,5 +11,6 @@ mod mine;
 mod model;
 mod show;
 mod store;
+mod score;
 
 pub use commands::{TrainCommand, run};

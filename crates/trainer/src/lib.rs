@@ -35,3 +35,4 @@ pub use tasks::reader::{ReaderRecipe, ReaderTask};
 pub use tasks::rerank::{RerankLossKind, RerankRecipe, RerankTask};
 pub use tasks::sentence::{SentenceRecipe, SentenceTask};
 pub use tasks::tag::{TagRecipe, TagTask};
+pub use tasks::similarity::{SimilarityRecipe, SimilarityTask};

@@ -2,6 +2,7 @@
 
 mod binary;
 mod contrastive;
+mod cosent;
 mod cross_entropy;
 mod distil;
 mod int8;
@@ -10,11 +11,14 @@ mod margin;
 mod matryoshka;
 mod pairwise;
 mod softplus;
+mod pair_contrastive;
+mod regression;
 mod triplet;
 mod weighted;
 
 pub use binary::binary_cross_entropy;
 pub use contrastive::{contrastive, contrastive_symmetric};
+pub use cosent::cosent;
 pub use cross_entropy::{cross_entropy, log_softmax};
 pub use distil::{cosine, rows};
 pub use int8::rounded;
@@ -23,5 +27,7 @@ pub use margin::margin_mse;
 pub use matryoshka::shortened;
 pub use pairwise::{lambda_loss, rank_net};
 pub(crate) use softplus::softplus;
+pub use pair_contrastive::pair_contrastive;
+pub use regression::regression;
 pub use triplet::triplet;
 pub use weighted::{squared_error, weighted_cross_entropy};

@@ -6,3 +6,4 @@ pub mod reader;
 pub mod rerank;
 pub mod sentence;
 pub mod tag;
+pub mod similarity;

@@ -27,10 +27,10 @@ pub(super) struct HeldOut {
 }
 
 /// Pairs of texts, as token ids, with the similarity that people gave them.
-pub(super) struct Scored {
-    pub(super) left: Vec<Vec<u32>>,
-    pub(super) right: Vec<Vec<u32>>,
-    pub(super) gold: Vec<f64>,
+pub(crate) struct Scored {
+    pub(crate) left: Vec<Vec<u32>>,
+    pub(crate) right: Vec<Vec<u32>>,
+    pub(crate) gold: Vec<f64>,
 }
 
 /// A line of a scored file.
@@ -142,7 +142,7 @@ impl Scored {
     ///
     /// # Errors
     /// When it cannot be read, a line is damaged, or there is none.
-    pub(super) fn open(path: &Path, tokenizer: &Tokenizer, tokens_max: usize) -> Result<Self> {
+    pub(crate) fn open(path: &Path, tokenizer: &Tokenizer, tokens_max: usize) -> Result<Self> {
         let pairs = texts::records::<ScoredPair>(path)?.collect::<Result<Vec<_>>>()?;
         not_empty(path, "data.scored", pairs.len())?;
         let encode = |text: fn(&ScoredPair) -> &str| {
@@ -158,7 +158,7 @@ impl Scored {
     }
 
     /// Spearman's correlation of the cosines of `embed`'s vectors with the scores.
-    pub(super) fn correlation(&self, embed: &dyn Fn(&[Vec<u32>]) -> Result<Tensor>) -> Result<f64> {
+    pub(crate) fn correlation(&self, embed: &dyn Fn(&[Vec<u32>]) -> Result<Tensor>) -> Result<f64> {
         let (left, right): (Vec<_>, Vec<_>) = (self.left.iter().collect(), self.right.iter().collect());
         let cosines = (vectors(&left, embed)? * vectors(&right, embed)?)?.sum(D::Minus1)?;
         let cosines: Vec<f64> = cosines.to_vec1::<f32>()?.into_iter().map(f64::from).collect();

@@ -22,6 +22,7 @@ use crate::start::Beginning;
 
 use cache::Cache;
 use evaluate::HeldOut;
+pub(crate) use evaluate::Scored;
 use objective::{Parts, objective};
 use pairs::Pairs;
 pub use recipe::{Form, SentenceData, SentenceLoss, SentenceRecipe, Short};

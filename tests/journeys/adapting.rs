@@ -1,0 +1,113 @@
+//! A model learns a folder of documents, and stays as it was when it would get worse.
+
+use crate::fixture::Journey;
+
+const SUBJECTS: [&str; 6] = [
+    "granite bridge",
+    "harbour crane",
+    "copper kettle",
+    "night train",
+    "chalk quarry",
+    "reed organ",
+];
+const VERBS: [&str; 5] = [
+    "was built",
+    "was measured",
+    "was painted",
+    "was sold",
+    "was forgotten",
+];
+
+/// A page about one thing in one place.
+fn page(number: usize) -> String {
+    let (subject, verb) = (SUBJECTS[number % 6], VERBS[number / 6 % 5]);
+    let place = format!("district {number}");
+    let sentence = |at: usize| {
+        format!(
+            "In {place} the {subject} {} near house {} by the people of the {at}th street. ",
+            VERBS[(number + at) % 5],
+            number * 7 + at
+        )
+    };
+    let text: String = (0..4).map(sentence).collect();
+    format!("# The {subject} that {verb} in {place}\n\n{text}\n")
+}
+
+fn journey() -> Journey {
+    let journey = Journey::new();
+    for number in 0..90 {
+        journey.put(&format!("pages/{number}.md"), page(number));
+    }
+    journey
+}
+
+/// Settings that take seconds.
+const SHORT: [&str; 8] = [
+    "--held-out",
+    "0.3",
+    "--set",
+    "sentence.schedule.steps=3",
+    "--set",
+    "sentence.data.positives=8",
+    "--set",
+    "sentence.data.positive_tokens=64",
+];
+
+#[test]
+fn a_model_is_adapted_and_the_new_one_searches() {
+    let journey = journey();
+    let command = [&["train", "adapt", "pages", "--out", "adapted"], &SHORT[..]].concat();
+    let said = journey.cloze(&[&command[..], &["--set", "sentence.optimizer.learning_rate=1e-6"]].concat());
+    assert!(said.out.contains("90 documents, of which"), "{said:?}");
+    assert!(
+        said.out.contains("nDCG@10 of") && said.out.contains("95 % from"),
+        "{said:?}"
+    );
+    // So small a change may go either way; what is kept must fit what was said.
+    let is_kept = said.code == 0;
+    assert_eq!(
+        is_kept,
+        journey.path("adapted/model.safetensors").exists(),
+        "{said:?}"
+    );
+    assert_eq!(is_kept, said.out.contains("model in adapted"), "{said:?}");
+    assert_eq!(is_kept, !journey.path("adapted.adapting").exists(), "{said:?}");
+    let model = if is_kept {
+        "adapted"
+    } else {
+        "adapted.adapting/new"
+    };
+    journey.cloze(&["index", "pages", "--model", model]).well();
+    assert_eq!(journey.found(&["granite bridge", "--limit", "5"]).len(), 5);
+}
+
+#[test]
+fn a_model_that_got_worse_takes_no_ones_place() {
+    let journey = journey();
+    let command = [&["train", "adapt", "pages", "--out", "adapted"], &SHORT[..]].concat();
+    let said = journey.cloze(&[&command[..], &["--set", "sentence.optimizer.learning_rate=1.0"]].concat());
+    assert!(
+        said.code == 1 && said.err.contains("does not take its place"),
+        "{said:?}"
+    );
+    assert!(!journey.path("adapted").exists());
+
+    journey.put("there/file", "");
+    let said = journey.cloze(&["train", "adapt", "pages", "--out", "there"]);
+    assert!(said.code == 1 && said.err.contains("there already"), "{said:?}");
+    let said = journey.cloze(&["train", "adapt", "pages/1.md", "--out", "new"]);
+    assert!(said.code == 1 && said.err.contains("more documents"), "{said:?}");
+    let said = journey.cloze(&[
+        "train",
+        "adapt",
+        "pages",
+        "--out",
+        "other",
+        "--set",
+        "schedule.steps=1",
+    ]);
+    assert!(
+        said.code == 1 && said.err.contains("expected mlm.KEY=VALUE"),
+        "{said:?}"
+    );
+}
