@@ -40,7 +40,7 @@ pub struct PairsArgs {
     /// Seed of every random choice.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The pairs file to write, lines of {query, positive, source} in random order.
+    /// The pairs file to write, lines of {query, positive, source} in random order; of questions with their answers.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

@@ -111,13 +111,28 @@ struct Line {
     positive: String,
     #[serde(default)]
     source: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<String>,
+}
+
+/// A query, and strings that answer it where they are known: no passage that has one is a negative.
+struct Asked {
+    query: String,
+    answers: Vec<String>,
+}
+
+impl From<String> for Asked {
+    fn from(query: String) -> Self {
+        let answers = Vec::new();
+        Self { query, answers }
+    }
 }
 
 /// A positive with its queries.
 struct Group {
     source: String,
     positive: String,
-    queries: Vec<String>,
+    queries: Vec<Asked>,
 }
 
 /// The positives that are kept so far.
@@ -141,12 +156,12 @@ impl Sample {
         }
     }
 
-    fn add(&mut self, source: &str, positive: String, queries: Vec<String>) {
+    fn add(&mut self, source: &str, positive: String, queries: Vec<Asked>) {
         let hash = xxh3_128_with_seed(positive.as_bytes(), self.seed);
         if let Some(group) = self.groups.get_mut(&hash) {
             self.counts.joined += 1;
             for query in queries {
-                if !group.queries.contains(&query) {
+                if !group.queries.iter().any(|known| known.query == query.query) {
                     group.queries.push(query);
                 }
             }
@@ -197,6 +212,7 @@ impl Sample {
                     query,
                     positive,
                     source,
+                    answers,
                 } = line?;
                 let (query, positive) = (query.trim(), positive.trim());
                 let is_short = query.chars().count() < QUERY_CHARACTERS_MIN
@@ -208,7 +224,8 @@ impl Sample {
                 let text = xxh3_128_with_seed(positive.as_bytes(), self.seed) as u64;
                 let mut random = random::stream(self.seed, "length of a positive", text);
                 let positive = passages::cut(positive, PAIR_WORDS, &mut random);
-                self.add(&source, positive, vec![query.to_owned()]);
+                let query = query.to_owned();
+                self.add(&source, positive, vec![Asked { query, answers }]);
             }
         }
         Ok(())
@@ -229,6 +246,7 @@ impl Sample {
                     let queries = passage.queries(&mut random);
                     let positive = passage.positive(&mut random);
                     if random.random_bool(share) && !queries.is_empty() {
+                        let queries = queries.into_iter().map(Asked::from).collect();
                         self.add(&document.source, positive, queries);
                     }
                 }
@@ -257,9 +275,10 @@ impl Sample {
                 query: String::new(),
                 positive,
                 source,
+                answers: Vec::new(),
             };
-            for query in queries {
-                line.query = query;
+            for asked in queries {
+                (line.query, line.answers) = (asked.query, asked.answers);
                 serde_json::to_writer(&mut file, &line).map_err(|e| io(out)(e.into()))?;
                 file.write_all(b"\n").map_err(io(out))?;
             }

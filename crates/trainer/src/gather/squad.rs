@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::Asked;
 use crate::error::{Error, Result};
 use crate::texts;
 
@@ -11,7 +12,7 @@ use crate::texts;
 pub(super) struct Article {
     pub(super) title: String,
     /// Paragraphs, each with its questions; all trimmed.
-    pub(super) paragraphs: Vec<(String, Vec<String>)>,
+    pub(super) paragraphs: Vec<(String, Vec<Asked>)>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +35,13 @@ struct LayoutParagraph {
 #[derive(Deserialize)]
 struct LayoutQuestion {
     question: String,
+    #[serde(default)]
+    answers: Vec<LayoutAnswer>,
+}
+
+#[derive(Deserialize)]
+struct LayoutAnswer {
+    text: String,
 }
 
 /// All articles of a file, decompressed when its name ends in `.zst`.
@@ -53,8 +61,21 @@ impl From<LayoutArticle> for Article {
     fn from(article: LayoutArticle) -> Self {
         let trimmed = |text: String| text.trim().to_owned();
         let paragraph = |paragraph: LayoutParagraph| {
-            let questions = paragraph.qas.into_iter().map(|one| trimmed(one.question));
-            (trimmed(paragraph.context), questions.collect())
+            let asked = |one: LayoutQuestion| {
+                let mut answers: Vec<String> = one
+                    .answers
+                    .into_iter()
+                    .map(|answer| trimmed(answer.text))
+                    .collect();
+                answers.sort_unstable();
+                answers.dedup();
+                let query = trimmed(one.question);
+                Asked { query, answers }
+            };
+            (
+                trimmed(paragraph.context),
+                paragraph.qas.into_iter().map(asked).collect(),
+            )
         };
         Self {
             title: article.title.replace('_', " "),

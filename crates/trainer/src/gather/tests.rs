@@ -2,7 +2,8 @@
 use super::*;
 
 const SQUAD: &str = r#"{"data": [
-    {"title": "Kept_One", "paragraphs": [{"context": "Granite is hard.", "qas": [{"question": "What is hard? "}]}]},
+    {"title": "Kept_One", "paragraphs": [{"context": "Granite is hard.", "qas": [
+        {"question": "What is hard? ", "answers": [{"text": "Granite", "answer_start": 0}, {"text": "Granite"}]}]}]},
     {"title": "Left_Out", "paragraphs": [{"context": "Clay is soft.", "qas": [{"question": "What is soft?"}]}]}
 ]}"#;
 const EXCLUDED: &str = r#"{"data": [{"title": "Left_Out", "paragraphs": []}]}"#;
@@ -62,6 +63,11 @@ fn every_source_gives_pairs_and_what_is_excluded_is_not_there() {
         lines
             .iter()
             .all(|line| !line.positive.contains("soft") && !line.positive.contains("Left Out"))
+    );
+    let asked = lines.iter().find(|line| line.source == "squad").unwrap();
+    assert_eq!(
+        (asked.query.as_str(), asked.answers.as_slice()),
+        ("What is hard?", &["Granite".to_owned()][..])
     );
     // Queries of a positive stand together.
     let again = lines.iter().position(|line| line.query == "once more").unwrap();
