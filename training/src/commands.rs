@@ -11,8 +11,6 @@ use launch::Exit;
 use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{ClassifyRecipe, ReaderRecipe, RerankRecipe, TagRecipe};
-use trainer::{MlmRecipe, SentenceRecipe, initial, teach, texts};
-use trainer::recipe::{Compute, Processor};
 use trainer::{MlmRecipe, SentenceRecipe, SimilarityRecipe, initial, teach, texts};
 
 use crate::ablate::{AblateArgs, ablate};
@@ -22,8 +20,8 @@ use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 use crate::mine::{MineArgs, mine_pairs};
 use crate::model::open_embedder;
-use crate::store::{StoreArgs, store};
 use crate::score::{ScoreArgs, score_pairs};
+use crate::store::{StoreArgs, store};
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -179,13 +177,8 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen).map(success),
         TrainCommand::Store(options) => store(&options, screen).map(success),
         TrainCommand::Similarity(options) => follow::<SimilarityRecipe>(&options, show_progress, screen),
-        TrainCommand::Pairs(options) => gather_pairs(&options, screen),
-        TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
-        TrainCommand::Score(options) => score_pairs(&options, show_progress, screen),
-        TrainCommand::Adapt(options) => adapt(&options, screen),
-        TrainCommand::Teach(options) => compute_teacher(&options, screen),
-        TrainCommand::TeachTokens(options) => compute_tokens(&options, screen),
-        TrainCommand::Bench(options) => bench(&options, screen),
+        TrainCommand::Score(options) => score_pairs(&options, show_progress, screen).map(success),
+        TrainCommand::Adapt(options) => adapt(&options, show_progress, screen).map(success),
     }
 }
 

@@ -9,8 +9,8 @@ mod gather;
 mod line;
 mod mine;
 mod model;
+mod score;
 mod show;
 mod store;
-mod score;
 
 pub use commands::{TrainCommand, run};

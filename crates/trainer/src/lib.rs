@@ -34,5 +34,5 @@ pub use tasks::mlm::{MlmRecipe, MlmTask};
 pub use tasks::reader::{ReaderRecipe, ReaderTask};
 pub use tasks::rerank::{RerankLossKind, RerankRecipe, RerankTask};
 pub use tasks::sentence::{SentenceRecipe, SentenceTask};
-pub use tasks::tag::{TagRecipe, TagTask};
 pub use tasks::similarity::{SimilarityRecipe, SimilarityTask};
+pub use tasks::tag::{TagRecipe, TagTask};

@@ -64,7 +64,7 @@ pub struct AdaptArgs {
 ///
 /// # Errors
 /// Whatever goes wrong, and a new model that is worse than the old one.
-pub(crate) fn adapt(args: &AdaptArgs, screen: &mut dyn Write) -> Result<()> {
+pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
     let interrupt = Interrupt::on_ctrl_c();
     let changes = Changes::sort(&args.set)?;
     if args.out.exists() {
@@ -87,14 +87,13 @@ pub(crate) fn adapt(args: &AdaptArgs, screen: &mut dyn Write) -> Result<()> {
     )?;
 
     let start = match args.mlm || old.has_mlm_head {
-        true => stages::blanks(&old, &split, &changes.mlm, &work)?,
+        true => stages::blanks(&old, &split, &changes.mlm, &work, show_progress)?,
         false => old.folder.clone(),
     };
-    going_on(&interrupt)?;
     let mined = MineArgs {
         pairs: split.pairs_file.clone(),
         passages: Vec::new(),
-        out: work.join("mined.jsonl"),
+        out: stages::mined(&work),
         by: By::Hybrid,
         model: old.folder.display().to_string(),
         negatives: 4,
@@ -102,10 +101,9 @@ pub(crate) fn adapt(args: &AdaptArgs, screen: &mut dyn Write) -> Result<()> {
         skip: 0,
         margin: 0.95,
     };
-    mine(&mined, false, &interrupt)?;
+    mine(&mined, show_progress, &interrupt)?;
     writeln!(screen, "hard negatives found")?;
-    let candidate = stages::fine_tuning(&old, &start, &split, &mined.out, &changes.sentence, &work)?;
-    going_on(&interrupt)?;
+    let candidate = stages::fine_tuning(&old, &start, &split, &changes.sentence, &work, show_progress)?;
     let compared = compare::compare(&old.folder, &candidate, &split)?;
     compared.tell(screen)?;
     keep(&compared, &candidate, &work, &args.out)?;
@@ -125,13 +123,6 @@ fn keep(compared: &Compared, candidate: &Path, work: &Path, out: &Path) -> Resul
     }
     std::fs::rename(candidate, out).with_context(|| out.display().to_string())?;
     std::fs::remove_dir_all(work).with_context(|| work.display().to_string())
-}
-
-fn going_on(interrupt: &Interrupt) -> Result<()> {
-    if interrupt.is_raised() {
-        bail!("interrupted; nothing was replaced");
-    }
-    Ok(())
 }
 
 /// Beside the folder to come.

@@ -5,5 +5,5 @@ pub mod mlm;
 pub mod reader;
 pub mod rerank;
 pub mod sentence;
-pub mod tag;
 pub mod similarity;
+pub mod tag;
