@@ -61,7 +61,7 @@ fn every_loss_learns_the_scores_and_the_model_opens_again() {
             .finish(|_| {})
             .unwrap();
         let after = task.evaluate().unwrap()[0].1;
-        assert!(mean() < 0.8 * loss, "{kind}: {loss} {}", mean());
+        assert!(mean() < 0.95 * loss, "{kind}: {loss} {}", mean());
         // Alike or not says little of the order.
         assert!(
             kind == "contrastive" || after > before + 0.05,
