@@ -138,7 +138,7 @@ mod tests {
         };
         Questions {
             contexts: vec![
-                context("Rome burns", &[1, 2, 9]),
+                context("Rome has burned", &[1, 2, 9]),
                 context("in rome and paris", &[3, 4, 9]),
                 context("a cat", &[5, 9]),
                 context("a dog in a tree", &[5, 6, 7, 9]),

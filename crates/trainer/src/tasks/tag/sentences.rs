@@ -246,7 +246,7 @@ mod tests {
             let examples = examples(sentences, &paths, &labels(known), &tokenizer(), 6);
             examples.unwrap_err().to_string()
         };
-        let unknown = refused(&sentences, &sentences[..1]);
+        let unknown = refused(&sentences[..2], &sentences[..1]);
         assert!(unknown.contains("line 3: tag \"B-Y\"; accepted"), "{unknown}");
         let long = refused(&sentences, &sentences);
         assert!(
