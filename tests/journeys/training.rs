@@ -118,6 +118,8 @@ fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
         "vocabulary",
         "--size",
         "100",
+        "--alphabet",
+        "40",
         "--max-tokens",
         "32",
     ];
