@@ -94,14 +94,7 @@ pub(super) fn as_type(gpu: &Gpu, weight: &Tensor, dtype: DType) -> Result<Tensor
     Ok(out)
 }
 
-/// Rows that are worth a part of their own in [`weight_gradient`].
-const PART_ROWS: usize = 256;
-/// Values of a weight, each way, that one multiprocessor works on, and how many pieces keep all of them busy.
-const PIECE: usize = 128;
-const PIECES: usize = 264;
-
-/// Puts aside `dweight = dyᵀ x`. A small weight is a sum over many rows by few multiprocessors, so the rows are cut into
-/// parts and the sums of the parts added up.
+/// Puts aside `dweight = dyᵀ x`.
 pub(super) fn weight_gradient(
     gpu: &Gpu,
     sizes: Sizes,
@@ -110,30 +103,7 @@ pub(super) fn weight_gradient(
     weight: &Tensor,
 ) -> Result<()> {
     let (place, add) = aside(gpu, weight)?;
-    let pieces = sizes.out.div_ceil(PIECE) * sizes.input.div_ceil(PIECE);
-    let parts = (PIECES / pieces).min(sizes.rows / PART_ROWS);
-    if parts < 3 {
-        return gpu.weight_gradient(sizes, dy, x, &place, add);
-    }
-    let count = sizes.out * sizes.input;
-    let part = Sizes {
-        // A multiple of eight, so that every part begins at 16 bytes.
-        rows: sizes.rows / parts / 8 * 8,
-        ..sizes
-    };
-    let sums = gpu.empty((parts, count), DType::F32)?;
-    gpu.weight_gradients(part, dy, x, &sums, parts)?;
-    finish_sums(gpu, &sums, count, &[Some((place.clone(), add))])?;
-    let done = parts * part.rows;
-    let rest = Sizes {
-        rows: sizes.rows - done,
-        ..sizes
-    };
-    if rest.rows == 0 {
-        return Ok(());
-    }
-    let (dy, x) = (dy.narrow(0, done, rest.rows)?, x.narrow(0, done, rest.rows)?);
-    gpu.weight_gradient(rest, &dy, &x, &place, true)
+    gpu.weight_gradient(sizes, dy, x, &place, add)
 }
 
 /// See [`crate::ops::linear()`], with its activation if any: x (rows, in), weight (out, in) and bias (out) f32.

@@ -81,67 +81,20 @@ impl Gpu {
         )
     }
 
-    /// As [`Gpu::weight_gradient`], of each of so many parts of the rows by itself: dweight (parts, out × input).
-    /// `sizes.rows` are those of a part; what is left of the rows is not looked at.
-    pub(in crate::cuda) fn weight_gradients(
-        &self,
-        sizes: Sizes,
-        dy: &Tensor,
-        x: &Tensor,
-        dweights: &Tensor,
-        parts: usize,
-    ) -> Result<()> {
-        let Sizes {
-            rows,
-            out,
-            input,
-            stride,
-        } = sizes;
-        let x = Matrix::new(x, false, input);
-        let dy = Matrix::new(dy, true, stride);
-        let batch = Batch {
-            count: parts,
-            steps: [rows * input, rows * stride, out * input],
-        };
-        self.multiply_batch((input, out, rows), x, dy, (dweights, input), false, batch)
-    }
-
-    fn multiply(
-        &self,
-        sizes: (usize, usize, usize),
-        a: Matrix<'_>,
-        b: Matrix<'_>,
-        c: (&Tensor, usize),
-        add: bool,
-    ) -> Result<()> {
-        self.multiply_batch(
-            sizes,
-            a,
-            b,
-            c,
-            add,
-            Batch {
-                count: 1,
-                steps: [0; 3],
-            },
-        )
-    }
-
     /// `c = a b (+ c)` by columns: a (m, k), b (k, n), c (m, n), where a turned matrix lies by rows. Sums are f32.
-    fn multiply_batch(
+    fn multiply(
         &self,
         (m, n, k): (usize, usize, usize),
         a: Matrix<'_>,
         b: Matrix<'_>,
         (c, stride): (&Tensor, usize),
         add: bool,
-        batch: Batch,
     ) -> Result<()> {
         let (one, beta) = (1f32, if add { 1f32 } else { 0f32 });
         let cublas = self.cuda.cublas_handle();
         // Sizes and strides come from the shapes of tensors that are alive here.
         let product = || unsafe {
-            cublas::gemm_strided_batched_ex(
+            cublas::gemm_ex(
                 *cublas.handle(),
                 a.operation(),
                 b.operation(),
@@ -152,33 +105,21 @@ impl Gpu {
                 pointer(a.tensor)?,
                 kind(a.tensor)?,
                 a.stride as i32,
-                batch.steps[0] as i64,
                 pointer(b.tensor)?,
                 kind(b.tensor)?,
                 b.stride as i32,
-                batch.steps[1] as i64,
                 (&raw const beta).cast(),
                 pointer(c)?.cast_mut(),
                 kind(c)?,
                 stride as i32,
-                batch.steps[2] as i64,
-                batch.count as i32,
                 blas::cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 blas::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
             .w()
         };
-        let name = || format!("product {m} x {n} x {k} of {}", batch.count);
+        let name = || format!("product {m} x {n} x {k}");
         measured(&self.stream, name, product)
     }
-}
-
-/// Products of the same sizes at once.
-#[derive(Debug, Clone, Copy)]
-struct Batch {
-    count: usize,
-    /// Values from one a, b and c to the next.
-    steps: [usize; 3],
 }
 
 impl<'a> Matrix<'a> {
