@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use encoder::{ModelFiles, Storage};
+use text::Tokenizer;
 
 const EXAMPLES: &str = "\
 Examples:
   cloze train store models/mine --out models/mine-f16 --type f16
   cloze train store models/mine --out models/mine-int8 --type int8
+  cloze train store models/all-MiniLM-L6-v2 --out teacher --drop-unused
 Folders in f32 and f16 open in other programs too; those in int8 open in this one alone.";
 
 /// Options of `store`.
@@ -26,6 +28,9 @@ pub struct StoreArgs {
     /// Number type of the stored weights.
     #[arg(long = "type", value_name = "TYPE", default_value = "f16")]
     storage: Type,
+    /// Leave out the entries [unused0], [unused1], ... of a WordPiece vocabulary, and their rows.
+    #[arg(long)]
+    drop_unused: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -53,7 +58,21 @@ pub(crate) fn store(args: &StoreArgs, screen: &mut dyn Write) -> Result<()> {
         Type::F16 => Storage::F16,
         Type::Int8 => Storage::Int8,
     };
-    let bytes = encoder::store(&files, &args.out, storage)?;
+    let compact = match args.drop_unused {
+        true => {
+            let json = files.read("tokenizer.json")?;
+            Some(text::drop_unused(&json).with_context(|| args.model.display().to_string())?)
+        }
+        false => None,
+    };
+    let kept = compact.as_ref().map(|compact| compact.kept.as_slice());
+    let bytes = encoder::store(&files, &args.out, storage, kept)?;
+    if let Some(compact) = &compact {
+        let tokenizer =
+            Tokenizer::from_files(|name| (name == "tokenizer.json").then(|| compact.json.clone()))?;
+        let longest = encoder::Config::open(&files)?.max_position_embeddings;
+        tokenizer.save(&args.out, longest)?;
+    }
     writeln!(
         screen,
         "{}: {:.1} MB of weights",

@@ -61,7 +61,7 @@ pub struct FileStamp {
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
 
 /// The files that decide a model's answers, in the order in which they are hashed.
-const FINGERPRINTED: [&str; 12] = [
+const FINGERPRINTED: [&str; 13] = [
     "config.json",
     "model.safetensors",
     "tokenizer.json",
@@ -74,6 +74,7 @@ const FINGERPRINTED: [&str; 12] = [
     "2_Dense/config.json",
     "2_Dense/model.safetensors",
     "special_tokens_map.json",
+    "reader.json",
 ];
 
 impl ModelFiles {

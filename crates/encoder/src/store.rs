@@ -9,6 +9,7 @@ use std::path::Path;
 use half::f16;
 use safetensors::Dtype;
 use safetensors::tensor::View;
+use serde_json::Value;
 
 use crate::stored::SCALES;
 use crate::{Error, ModelFiles, Result, StoredWeights};
@@ -24,19 +25,41 @@ pub enum Storage {
     Int8,
 }
 
+impl Storage {
+    /// How a configuration calls the type of whatever has no scales.
+    fn rest(self) -> &'static str {
+        match self {
+            Self::F16 => "float16",
+            Self::F32 | Self::Int8 => "float32",
+        }
+    }
+}
+
+/// Tells of the number type, among others.
+const CONFIG: &str = "config.json";
+
 /// Files of weights in a model folder.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "2_Dense/model.safetensors"];
 
 /// The model's card.
 const CARD: [&str; 1] = ["README.md"];
 
-/// Copies the model in `files` to the folder `out`, its weights stored as `storage`. Returns the bytes of weights
-/// written.
+/// Weights with a row for each entry of the vocabulary, by the end of their names.
+const BY_ENTRY: [&str; 4] = [
+    "word_embeddings.weight",
+    "cls.predictions.bias",
+    "cls.predictions.decoder.weight",
+    "cls.predictions.decoder.bias",
+];
+
+/// Copies the model in `files` to the folder `out`, its weights stored as `storage`. With `kept`, of the vocabulary
+/// these entries alone stay, in this order; the tokenizer's files are copied as they are and have to be written anew.
+/// Returns the bytes of weights written.
 ///
 /// # Errors
-/// The folder holds no `model.safetensors`; a weight that is missing, damaged or too large for 16 bits; a file that
-/// cannot be written.
-pub fn store(files: &ModelFiles, out: &Path, storage: Storage) -> Result<u64> {
+/// The folder holds no `model.safetensors`; a weight that is missing, damaged or too large for 16 bits; an entry that
+/// is not there; a file that cannot be written.
+pub fn store(files: &ModelFiles, out: &Path, storage: Storage, kept: Option<&[u32]>) -> Result<u64> {
     let mut written = 0;
     for name in files
         .deciding()
@@ -45,7 +68,16 @@ pub fn store(files: &ModelFiles, out: &Path, storage: Storage) -> Result<u64> {
         let path = out.join(name);
         if WEIGHTS.contains(&name) {
             let weights = StoredWeights::open(files, name)?;
-            written += rewrite(&weights, &path, storage)?;
+            written += rewrite(&weights, &path, storage, kept)?;
+        } else if name == CONFIG {
+            let mut config: Value = crate::folder::read_json(files, name)?;
+            config["torch_dtype"] = Value::from(storage.rest());
+            if let Some(kept) = kept {
+                config["vocab_size"] = Value::from(kept.len());
+                let pad = kept.iter().position(|&id| config["pad_token_id"] == id);
+                config["pad_token_id"] = Value::from(pad);
+            }
+            crate::folder::write_json(&path, &config)?;
         } else {
             crate::folder::write_file(&path, &files.read(name)?)?;
         }
@@ -53,10 +85,14 @@ pub fn store(files: &ModelFiles, out: &Path, storage: Storage) -> Result<u64> {
     Ok(written)
 }
 
-fn rewrite(weights: &StoredWeights, path: &Path, storage: Storage) -> Result<u64> {
+fn rewrite(weights: &StoredWeights, path: &Path, storage: Storage, kept: Option<&[u32]>) -> Result<u64> {
     let mut tensors = Vec::new();
-    for (name, shape) in weights.weights() {
-        let values = weights.get(&name, &shape)?;
+    for (name, mut shape) in weights.weights() {
+        let mut values = weights.get(&name, &shape)?;
+        if let Some(kept) = kept.filter(|_| BY_ENTRY.iter().any(|end| name.ends_with(end))) {
+            values = rows(&values, &shape, kept)?;
+            shape[0] = kept.len();
+        }
         match storage {
             Storage::Int8 if shape.len() > 1 => {
                 let (numbers, scales) = quantize(&values, shape[1..].iter().product());
@@ -92,6 +128,17 @@ fn rewrite(weights: &StoredWeights, path: &Path, storage: Storage) -> Result<u64
     })?;
     crate::folder::write_file(path, &bytes)?;
     Ok(bytes.len() as u64)
+}
+
+/// The rows of these numbers, in this order.
+fn rows(values: &[f32], shape: &[usize], kept: &[u32]) -> Result<Vec<f32>> {
+    if let Some(&id) = kept.iter().find(|&&id| id as usize >= shape[0]) {
+        let (kind, size) = ("token", shape[0]);
+        return Err(Error::UnknownId { kind, id, size });
+    }
+    let width = shape[1..].iter().product::<usize>();
+    let row = |&id: &u32| &values[id as usize * width..][..width];
+    Ok(kept.iter().flat_map(row).copied().collect())
 }
 
 /// Rows of `width` values to 8-bit numbers and a scale for each row; a row of zeros has the scale 0.

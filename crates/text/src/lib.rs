@@ -7,8 +7,10 @@ mod pair;
 mod plain;
 mod save;
 mod tokenizer;
+mod unused;
 pub mod vocabulary;
 
 pub use error::{Error, Result};
 pub use pair::{Pair, PairFrame, Pieces};
 pub use tokenizer::{Encoding, SpecialIds, Tokenizer};
+pub use unused::{Compact, drop_unused};

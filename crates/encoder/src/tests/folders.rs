@@ -57,7 +57,7 @@ fn a_model_stored_in_fewer_bits_answers_alike_and_8_bits_are_scaled_by_row() {
     let mut sizes = Vec::new();
     for (storage, limit) in [(Storage::F32, 0.0), (Storage::F16, 5e-3), (Storage::Int8, 5e-2)] {
         let path = folder.path().join(format!("{storage:?}"));
-        sizes.push(store(&whole, &path, storage).unwrap());
+        sizes.push(store(&whole, &path, storage, None).unwrap());
         let files = ModelFiles::folder(&path).unwrap();
         for (a, b) in vectors(&whole).iter().zip(vectors(&files)) {
             assert!((a - b).abs() <= limit, "{storage:?}: {a} {b}");
@@ -92,6 +92,43 @@ fn a_model_stored_in_fewer_bits_answers_alike_and_8_bits_are_scaled_by_row() {
 }
 
 #[test]
+fn entries_that_are_left_out_take_their_rows_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = SentenceEncoder::fresh(&params(), &small(), Pooling::Mean, None, true).unwrap();
+    let (whole, fewer) = (folder.path().join("whole"), folder.path().join("fewer"));
+    model.save(&whole, DType::F32, 7).unwrap();
+    let whole = ModelFiles::folder(&whole).unwrap();
+    // All but one entry, which no text of the batch has.
+    let used: Vec<u32> = ragged().ids().flatten_all().unwrap().to_vec1().unwrap();
+    let left_out = (1..small().vocab_size as u32)
+        .find(|id| !used.contains(id))
+        .unwrap();
+    let kept: Vec<u32> = (0..small().vocab_size as u32)
+        .filter(|&id| id != left_out)
+        .collect();
+    store(&whole, &fewer, Storage::F32, Some(&kept)).unwrap();
+    let opened = SentenceEncoder::open(&ModelFiles::folder(&fewer).unwrap(), &Device::Cpu).unwrap();
+    assert_eq!(opened.bert().config().vocab_size, kept.len());
+    let rows = [
+        vec![kept[3], kept[5]],
+        vec![*kept.last().unwrap(), kept[4], kept[3]],
+    ];
+    let renumbered = rows.each_ref().map(|row| {
+        row.iter()
+            .map(|id| kept.binary_search(id).unwrap() as u32)
+            .collect()
+    });
+    let vectors = |model: &SentenceEncoder, rows: &[Vec<u32>]| {
+        let batch = crate::Batch::new(rows, None, 0, &Device::Cpu).unwrap();
+        values(&model.forward(&batch, &mut Pass::infer()).unwrap())
+    };
+    assert_eq!(vectors(&opened, &renumbered), vectors(&model, &rows));
+    let beyond = [small().vocab_size as u32];
+    let error = store(&whole, &fewer, Storage::F32, Some(&beyond)).unwrap_err();
+    assert!(matches!(error, Error::UnknownId { .. }), "{error}");
+}
+
+#[test]
 fn numbers_of_8_bits_without_their_scales_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, small_path) = (folder.path().join("whole"), folder.path().join("int8"));
@@ -99,7 +136,13 @@ fn numbers_of_8_bits_without_their_scales_are_refused() {
         .unwrap()
         .save(&whole, DType::F32, 7)
         .unwrap();
-    store(&ModelFiles::folder(&whole).unwrap(), &small_path, Storage::Int8).unwrap();
+    store(
+        &ModelFiles::folder(&whole).unwrap(),
+        &small_path,
+        Storage::Int8,
+        None,
+    )
+    .unwrap();
     let file = small_path.join("model.safetensors");
     let bytes = std::fs::read(&file).unwrap();
     let name = b"embeddings.word_embeddings.weight.scales";
