@@ -13,7 +13,7 @@ pub(crate) struct Models {
 }
 
 impl Models {
-    /// Opens them. A name is `bundled` or a folder; of a cross-encoder, a folder.
+    /// Opens them. A name is `bundled` or a folder.
     pub(crate) fn open(model: &str, reranker: Option<&str>, settings: &ModelSettings) -> Result<Self> {
         let files = bundled::open(model).with_context(|| {
             format!(
@@ -23,8 +23,8 @@ impl Models {
         let embedder = Embedder::open(&files, settings)?;
         launch::warn(model, embedder.notes());
         let open = |name: &str| -> Result<(Reranker, String)> {
-            let files = bundled::open(name).with_context(|| {
-                format!("the reranker {name:?}; accepted: a folder in the layout of CrossEncoder")
+            let files = bundled::open_reranker(name).with_context(|| {
+                format!("the reranker {name:?}; accepted: bundled, or a folder in the layout of CrossEncoder")
             })?;
             let reranker = Reranker::open(&files, settings)?;
             launch::warn(name, reranker.notes());

@@ -59,8 +59,8 @@ pub struct SearchArgs {
     /// Candidates taken from each list.
     #[arg(long, default_value_t = 100)]
     depth: usize,
-    /// Folder of a cross-encoder that reorders the best.
-    #[arg(long, value_name = "DIR")]
+    /// Cross-encoder that reorders the best: "bundled" or a folder.
+    #[arg(long, value_name = "NAME|DIR")]
     rerank: Option<String>,
     /// How many of the best are reordered.
     #[arg(long, value_name = "N", default_value_t = 50, requires = "rerank")]
@@ -204,7 +204,8 @@ impl SearchArgs {
 }
 
 fn open_reranker(name: &str, settings: &ModelSettings) -> anyhow::Result<Reranker> {
-    let files = bundled::open(name).with_context(|| format!("cannot open the cross-encoder {name:?}"))?;
+    let files =
+        bundled::open_reranker(name).with_context(|| format!("cannot open the cross-encoder {name:?}"))?;
     let reranker = Reranker::open(&files, settings)?;
     launch::warn(name, reranker.notes());
     Ok(reranker)

@@ -29,8 +29,8 @@ pub struct ServeArgs {
     /// Model that embeds queries and documents: "bundled" or a folder. Default: the one the index was made with.
     #[arg(long, value_name = "NAME|DIR")]
     pub model: Option<String>,
-    /// Folder of a cross-encoder, for requests that rerank.
-    #[arg(long, value_name = "DIR")]
+    /// Cross-encoder for requests that rerank: "bundled" or a folder.
+    #[arg(long, value_name = "NAME|DIR")]
     pub reranker: Option<PathBuf>,
     /// Threads of the models. Default: one for each core.
     #[arg(long, value_name = "N")]
@@ -146,7 +146,7 @@ fn short_name(model: &str) -> String {
 
 fn reranker(folder: &Path, settings: &ModelSettings) -> anyhow::Result<NamedReranker> {
     let name = folder.to_string_lossy();
-    let files = bundled::open(&name).with_context(|| format!("cannot open the reranker {name}"))?;
+    let files = bundled::open_reranker(&name).with_context(|| format!("cannot open the reranker {name}"))?;
     let model = Reranker::open(&files, settings)?;
     launch::warn(&name, model.notes());
     Ok(NamedReranker {

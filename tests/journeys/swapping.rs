@@ -10,15 +10,47 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Journey, lines};
 
-/// The bundled encoder without its last layer: another model, with vectors of another length.
+/// Components that are left of the bundled encoder's vectors.
+const SHORTER: usize = 256;
+
+/// The bundled encoder with the first components of its vectors alone: another model, with vectors of another length.
 fn shorter_model(journey: &Journey, name: &str) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundled/models/encoder");
     copy(journey, &from, name);
     let modules = std::fs::read(from.join("modules.json")).unwrap();
     let mut modules: Value = serde_json::from_slice(&modules).unwrap();
-    let kept = |module: &Value| !module["type"].as_str().unwrap().ends_with("Dense");
-    modules.as_array_mut().unwrap().retain(kept);
-    journey.put(&format!("{name}/modules.json"), modules.to_string());
+    let dense =
+        json!({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"});
+    let modules = modules.as_array_mut().unwrap();
+    modules.insert(2, dense);
+    modules[3]["path"] = json!("3_Normalize");
+    journey.put(&format!("{name}/modules.json"), json!(modules).to_string());
+    let config: Value = serde_json::from_slice(&std::fs::read(from.join("config.json")).unwrap()).unwrap();
+    let width = config["hidden_size"].as_u64().unwrap() as usize;
+    let dense = json!({
+        "in_features": width, "out_features": SHORTER, "bias": true,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    });
+    journey.put(&format!("{name}/2_Dense/config.json"), dense.to_string());
+    journey.put(
+        &format!("{name}/2_Dense/model.safetensors"),
+        first_components(width),
+    );
+}
+
+/// A projection onto the first components, as a safetensors file: its header, then a unit matrix and no bias.
+fn first_components(width: usize) -> Vec<u8> {
+    let (weight, all) = (4 * SHORTER * width, 4 * SHORTER * (width + 1));
+    let header = json!({
+        "linear.weight": {"dtype": "F32", "shape": [SHORTER, width], "data_offsets": [0, weight]},
+        "linear.bias": {"dtype": "F32", "shape": [SHORTER], "data_offsets": [weight, all]},
+    });
+    let header = header.to_string();
+    let values = (0..SHORTER * width).map(|at| if at / width == at % width { 1f32 } else { 0.0 });
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.bytes());
+    bytes.extend(values.chain([0.0; SHORTER]).flat_map(f32::to_le_bytes));
+    bytes
 }
 
 fn copy(journey: &Journey, from: &Path, to: &str) {

@@ -37,8 +37,8 @@ pub struct RetrieveOptions {
     /// The embedding model: `bundled`, or a sentence-transformers folder.
     #[arg(long, default_value = bundled::NAME)]
     model: String,
-    /// The cross-encoder of the mode reranked: a CrossEncoder folder.
-    #[arg(long)]
+    /// The cross-encoder of the mode reranked: "bundled" or a CrossEncoder folder.
+    #[arg(long, value_name = "NAME|DIR")]
     reranker: Option<String>,
     /// Passages that the cross-encoder scores.
     #[arg(long, default_value_t = 50)]
@@ -111,7 +111,7 @@ impl RetrieveOptions {
             bail!("--modes names a mode twice");
         }
         if modes.contains(&EvalMode::Reranked) && self.reranker.is_none() {
-            bail!("the mode reranked needs a cross-encoder: --reranker FOLDER");
+            bail!("the mode reranked needs a cross-encoder: --reranker bundled, or a folder");
         }
         Ok(modes)
     }

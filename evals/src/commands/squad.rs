@@ -24,7 +24,7 @@ pub struct SquadOptions {
     /// A JSON object: question id to answer; in 2.0 the empty text says that there is none.
     #[arg(long, required_unless_present = "model", conflicts_with = "model")]
     predictions: Option<PathBuf>,
-    /// A reader that answers the questions: the folder of a question answering model. In 2.0 the threshold of "no
+    /// A reader that answers the questions: "bundled" or the folder of a question answering model. In 2.0 the threshold of "no
     /// answer" is tuned on a share of the articles and the others are scored.
     #[arg(long, value_name = "FOLDER", conflicts_with_all = ["no_answer", "threshold"])]
     model: Option<String>,

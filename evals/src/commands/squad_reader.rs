@@ -37,8 +37,9 @@ pub(super) fn run(
     show_progress: bool,
     screen: &mut dyn Write,
 ) -> Result<Exit> {
-    let files = bundled::open(model)
-        .with_context(|| format!("the reader {model:?}; accepted: a folder of a question answering model"))?;
+    let files = bundled::open_reader(model).with_context(|| {
+        format!("the reader {model:?}; accepted: bundled, or a folder of a question answering model")
+    })?;
     let settings = ModelSettings {
         threads: options.threads.unwrap_or_else(launch::threads),
         precision: options.precision,

@@ -191,7 +191,9 @@ impl Task for SentenceTask {
     }
 
     fn save(&self, folder: &Path) -> Result<()> {
-        let max_tokens = self.model.bert().config().max_position_embeddings;
+        // What it never saw in training it should not be given.
+        let positions = self.model.bert().config().max_position_embeddings;
+        let max_tokens = self.recipe.data.positive_tokens.min(positions);
         self.model.save(folder, DType::F16, max_tokens)?;
         Ok(self.tokenizer.save(folder, max_tokens)?)
     }
