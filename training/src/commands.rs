@@ -11,7 +11,7 @@ use launch::Exit;
 use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{ClassifyRecipe, ReaderRecipe, RerankRecipe, TagRecipe};
-use trainer::{MlmRecipe, SentenceRecipe, SimilarityRecipe, initial, teach, texts};
+use trainer::{DistilRecipe, MlmRecipe, SentenceRecipe, SimilarityRecipe, initial, teach, texts};
 
 use crate::ablate::{AblateArgs, ablate};
 use crate::adapt::{AdaptArgs, adapt};
@@ -32,6 +32,8 @@ pub enum TrainCommand {
     Mlm(FromRecipe),
     /// Pre-train in variants and tell what each is worth.
     Ablate(AblateArgs),
+    /// Train a smaller encoder beside a teacher: fill in blanks as it does.
+    Distil(FromRecipe),
     /// Train a sentence encoder on pairs, with or without a teacher.
     Sentence(FromRecipe),
     /// Train a classifier or a regression of texts or pairs of texts.
@@ -165,6 +167,7 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Vocab(options) => train_vocabulary(&options, screen).map(success),
         TrainCommand::Mlm(options) => follow::<MlmRecipe>(&options, show_progress, screen),
         TrainCommand::Ablate(options) => ablate(&options, show_progress, screen),
+        TrainCommand::Distil(options) => follow::<DistilRecipe>(&options, show_progress, screen),
         TrainCommand::Sentence(options) => follow::<SentenceRecipe>(&options, show_progress, screen),
         TrainCommand::Classify(options) => follow::<ClassifyRecipe>(&options, show_progress, screen),
         TrainCommand::Tag(options) => follow::<TagRecipe>(&options, show_progress, screen),

@@ -27,6 +27,16 @@ pub(crate) struct Hidden {
     pub(crate) rows: Rows,
 }
 
+/// What there is to see in an encoder beside its answer, each (batch, tokens, hidden). Rows of padding hold finite
+/// values without meaning.
+#[derive(Debug, Clone)]
+pub struct Inside {
+    /// Hidden states of the last layer.
+    pub states: Tensor,
+    /// Queries, keys and values of the last layer, all heads beside each other, if they were asked for.
+    pub relations: Option<[Tensor; 3]>,
+}
+
 impl Bert {
     /// Takes its weights from `params` under `prefix` (`""` or `"bert"`).
     ///
@@ -107,6 +117,45 @@ impl Bert {
         Ok(Hidden {
             states: stack.forward(&x, layers.collect())?,
             rows: Rows::OnGpu(texts),
+        })
+    }
+
+    /// [`Bert::forward`], with the queries, keys and values of the last layer if they are wanted.
+    ///
+    /// # Errors
+    /// As [`Bert::forward`]; relations on a GPU, where the layers are one operation.
+    pub fn inside(&self, batch: &Batch, relations: bool, pass: &mut Pass) -> Result<Inside> {
+        if !relations {
+            let states = self.forward(batch, pass)?;
+            let relations = None;
+            return Ok(Inside { states, relations });
+        }
+        if batch.device().is_cuda() {
+            return Err(Error::Setting {
+                field: "relations",
+                value: "on a GPU".into(),
+                accepted: "on the CPU".into(),
+            });
+        }
+        let config = &self.config;
+        batch.check_ids(
+            config.vocab_size,
+            config.type_vocab_size,
+            config.max_position_embeddings,
+        )?;
+        let mut hidden = self.embeddings.forward(batch, config, pass)?;
+        let mut related = hidden.clone();
+        for (at, layer) in self.layers.iter().enumerate() {
+            if at + 1 == self.layers.len() {
+                related.states = layer.qkv.forward(&hidden.states, pass)?;
+            }
+            hidden.states = layer.forward(&hidden, config, pass)?;
+        }
+        let related = related.padded(batch)?;
+        let part = |at: usize| related.narrow(2, at * config.hidden_size, config.hidden_size);
+        Ok(Inside {
+            states: hidden.padded(batch)?,
+            relations: Some([part(0)?, part(1)?, part(2)?]),
         })
     }
 

@@ -32,7 +32,7 @@ mod stored;
 mod tests;
 
 pub use batch::Batch;
-pub use bert::Bert;
+pub use bert::{Bert, Inside};
 pub use candle_core::{DType, Device, Tensor, Var};
 pub use config::{Activation, Config};
 pub use error::{Error, Result};

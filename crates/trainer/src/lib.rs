@@ -30,6 +30,7 @@ pub use run::{
     AllReduce, Alone, Ended, Evaluation, News, Outcome, Plan, Rehearsal, Report, Run, Task, TaskLoss, Units,
 };
 pub use tasks::classify::{ClassifyRecipe, ClassifyTask};
+pub use tasks::distil::{DistilRecipe, DistilTask};
 pub use tasks::mlm::{MlmRecipe, MlmTask};
 pub use tasks::reader::{ReaderRecipe, ReaderTask};
 pub use tasks::rerank::{RerankLossKind, RerankRecipe, RerankTask};

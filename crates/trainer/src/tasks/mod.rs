@@ -1,6 +1,7 @@
 //! What can be trained: a folder a task, with its recipe.
 
 pub mod classify;
+pub mod distil;
 pub mod mlm;
 pub mod reader;
 pub mod rerank;

@@ -24,9 +24,9 @@ pub struct MlmBatch {
     /// Segment ids of the same lengths.
     pub(super) types: Vec<Vec<u32>>,
     /// Tokens whose output is looked at, counted over rows filled up to the longest (row × longest + token).
-    pub(super) places: Vec<u32>,
+    pub(crate) places: Vec<u32>,
     /// What is to be predicted there.
-    pub(super) targets: Vec<u32>,
+    pub(crate) targets: Vec<u32>,
     /// For pairs: 0 when the second segment follows the first, else 1.
     pub(super) labels: Vec<u32>,
 }

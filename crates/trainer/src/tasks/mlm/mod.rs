@@ -84,8 +84,23 @@ impl MlmTask {
         self.examples.tokens()
     }
 
+    /// The model, which does nothing but fill in blanks.
+    ///
+    /// # Errors
+    /// When it tells how segments belong together, too.
+    pub(crate) fn blanks(&self) -> Result<&MaskedLm> {
+        match &self.model {
+            Model::Blanks(model) => Ok(model),
+            Model::BlanksAndPairs(_) => Err(Error::Setting {
+                field: "data.pairs",
+                value: format!("{:?} of a student", self.recipe.data.pairs),
+                accepted: "none".into(),
+            }),
+        }
+    }
+
     /// The sequences of a batch as the model takes them.
-    fn input(&self, batch: &MlmBatch) -> Result<Batch> {
+    pub(crate) fn input(&self, batch: &MlmBatch) -> Result<Batch> {
         let has_types = batch.types.iter().flatten().any(|&kind| kind > 0);
         let types = has_types.then_some(batch.types.as_slice());
         let pad = self.tokenizer.special().pad;
