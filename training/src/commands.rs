@@ -22,6 +22,7 @@ use crate::mine::{MineArgs, mine_pairs};
 use crate::model::open_embedder;
 use crate::score::{ScoreArgs, score_pairs};
 use crate::store::{StoreArgs, store};
+use crate::table::{TableArgs, table};
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -46,6 +47,8 @@ pub enum TrainCommand {
     Rerank(FromRecipe),
     /// Train a sentence encoder on pairs of texts with scores.
     Similarity(FromRecipe),
+    /// Follow recipes with several seeds, and tell what comes out beside published figures.
+    Table(TableArgs),
     /// Make a file of pairs out of documents, pairs and questions.
     Pairs(PairsArgs),
     /// Find hard negatives for the queries of a pairs file.
@@ -173,6 +176,7 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Tag(options) => follow::<TagRecipe>(&options, show_progress, screen),
         TrainCommand::Reader(options) => follow::<ReaderRecipe>(&options, show_progress, screen),
         TrainCommand::Rerank(options) => follow::<RerankRecipe>(&options, show_progress, screen),
+        TrainCommand::Table(options) => table(&options, show_progress, screen),
         TrainCommand::Pairs(options) => gather_pairs(&options, screen).map(success),
         TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen).map(success),
         TrainCommand::Bench(options) => bench(&options, screen).map(success),

@@ -32,6 +32,24 @@ pub struct FromRecipe {
     dry_run: bool,
 }
 
+impl FromRecipe {
+    /// Of a run that goes on where it was.
+    pub(crate) fn resumed(recipe: PathBuf, set: Vec<String>) -> Self {
+        Self {
+            recipe,
+            set,
+            resume: true,
+            peak_tflops: None,
+            dry_run: false,
+        }
+    }
+
+    /// The recipe with its changes.
+    pub(crate) fn read<R: Recipe>(&self) -> Result<R> {
+        Ok(recipe::read(&self.recipe, &self.set)?)
+    }
+}
+
 fn positive(text: &str) -> std::result::Result<f64, String> {
     let value = text
         .parse()
@@ -46,16 +64,35 @@ pub(crate) fn follow<R: Recipe>(
     show_progress: bool,
     screen: &mut dyn Write,
 ) -> Result<Exit> {
-    let recipe: R = recipe::read(&options.recipe, &options.set)?;
-    let plan = recipe.plan()?;
-    let written = toml::to_string_pretty(&recipe).context("writing the recipe")?;
-    let tokenizer = open_tokenizer(recipe.frame().tokenizer)?;
-    let task = recipe.task(tokenizer)?;
-    writeln!(screen, "{}", task.describe())?;
+    let recipe = options.read::<R>()?;
     if options.dry_run {
+        let (task, plan) = begin(recipe, screen)?;
         dry_run(&task, &plan, screen)?;
         return Ok(Exit::Success);
     }
+    let folder = recipe.frame().out.display().to_string();
+    let outcome = complete(recipe, options, show_progress, screen)?;
+    conclude(&outcome, &folder, screen)
+}
+
+/// The task that follows the recipe, and the plan of its run.
+fn begin<R: Recipe>(recipe: R, screen: &mut dyn Write) -> Result<(R::Task, Plan)> {
+    let plan = recipe.plan()?;
+    let tokenizer = open_tokenizer(recipe.frame().tokenizer)?;
+    let task = recipe.task(tokenizer)?;
+    writeln!(screen, "{}", task.describe())?;
+    Ok((task, plan))
+}
+
+/// Runs a recipe to its end, or until somebody interrupts it; the model gets its card.
+pub(crate) fn complete<R: Recipe>(
+    recipe: R,
+    options: &FromRecipe,
+    show_progress: bool,
+    screen: &mut dyn Write,
+) -> Result<Outcome> {
+    let written = toml::to_string_pretty(&recipe).context("writing the recipe")?;
+    let (task, plan) = begin(recipe, screen)?;
     let folder = plan.out.clone();
     let hardware = hardware(&plan.recipe);
     // Read now: they may have changed when the run is done.
@@ -72,7 +109,7 @@ pub(crate) fn follow<R: Recipe>(
         };
         card.write(&folder)?;
     }
-    conclude(&outcome, &folder.display().to_string(), screen)
+    Ok(outcome)
 }
 
 /// What computes, in words; `recipe` is JSON.

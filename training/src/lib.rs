@@ -12,5 +12,6 @@ mod model;
 mod score;
 mod show;
 mod store;
+mod table;
 
 pub use commands::{TrainCommand, run};
