@@ -14,7 +14,7 @@ use search::ingest::IngestSettings;
 use crate::serve::serve_following;
 use crate::{App, Limits, NamedReranker, Parts, Stop};
 
-/// Options of `cloze serve`.
+/// Answer searches over HTTP, with a search page.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeArgs {
     /// Folder of the index.
