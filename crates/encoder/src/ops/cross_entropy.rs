@@ -1,5 +1,5 @@
 //! Mean cross-entropy over rows in one node, of logits or of what a dense layer makes of its input. What the forward
-//! pass keeps beside the logits is one number a row; the backward pass turns logits into their gradient.
+//! pass keeps beside the logits is two numbers a row; the backward pass turns logits into their gradient.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -21,10 +21,18 @@ pub(super) struct CrossEntropy {
 
 #[derive(Default)]
 struct Kept {
-    /// The logarithm of the sum of the exponentials of each row.
-    totals: Vec<f32>,
+    totals: Vec<Total>,
     /// The logits, when they are not the argument.
     logits: Vec<f32>,
+}
+
+/// The sum of the exponentials of a row, in two parts: together they would lose the small one to a large logit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Total {
+    /// The largest logit.
+    largest: f32,
+    /// The logarithm of the sum of the exponentials of what the logits are below it.
+    rest: f32,
 }
 
 impl CrossEntropy {
@@ -36,7 +44,7 @@ impl CrossEntropy {
     }
 
     /// The mean, and the total of each row.
-    fn mean(&self, logits: &[f32], classes: usize) -> Result<(f32, Vec<f32>)> {
+    fn mean(&self, logits: &[f32], classes: usize) -> Result<(f32, Vec<Total>)> {
         let rows = logits.len().checked_div(classes).unwrap_or(0);
         if rows == 0 || rows != self.targets.len() {
             candle_core::bail!("{} targets for {rows} rows of logits", self.targets.len());
@@ -44,21 +52,21 @@ impl CrossEntropy {
         if let Some(target) = self.targets.iter().find(|&&target| target as usize >= classes) {
             candle_core::bail!("target {target} among {classes} classes");
         }
-        let mut totals = vec![0f32; rows];
+        let mut totals = vec![Total::default(); rows];
         totals
             .par_iter_mut()
             .zip(logits.par_chunks_exact(classes))
-            .for_each(|(total, row)| log_total(row, std::slice::from_mut(total)));
+            .for_each(|(total, row)| log_total(row, total));
         let chosen = logits.chunks_exact(classes).zip(&self.targets);
         let losses = totals
             .iter()
             .zip(chosen)
-            .map(|(total, (row, &target))| f64::from(total - row[target as usize]));
+            .map(|(total, (row, &target))| f64::from(total.rest - (row[target as usize] - total.largest)));
         Ok(((losses.sum::<f64>() / rows as f64) as f32, totals))
     }
 
     /// Logits become their gradient.
-    fn slope(&self, logits: &mut [f32], totals: &[f32], grad: &Tensor) -> Result<()> {
+    fn slope(&self, logits: &mut [f32], totals: &[Total], grad: &Tensor) -> Result<()> {
         let rows = self.targets.len();
         let share = grad.to_scalar::<f32>()? / rows as f32;
         logits
@@ -71,7 +79,7 @@ impl CrossEntropy {
         Ok(())
     }
 
-    fn keep(&self, totals: Vec<f32>, logits: Vec<f32>) {
+    fn keep(&self, totals: Vec<Total>, logits: Vec<f32>) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept { totals, logits };
     }
 }
@@ -140,15 +148,15 @@ impl CustomOp3 for CrossEntropy {
 }
 
 dispatched! {
-    /// The logarithm of the sum of the exponentials of a row, into a slice of one number.
-    fn log_total(row: &'a [f32], total: &'a mut [f32]) {
+    /// The total of a row.
+    fn log_total(row: &'a [f32], total: &'a mut Total) {
         let largest = max(row);
-        let sum = sum1(row, |x| exp(x - largest));
-        each!(total in total => *total = largest + sum.ln());
+        let rest = sum1(row, |x| exp(x - largest)).ln();
+        *total = Total { largest, rest };
     }
 
-    /// `scale · exp(row - total)`, in place.
-    fn probabilities(row: &'a mut [f32], total: f32, scale: f32) {
-        each!(x in row => *x = exp(*x - total) * scale);
+    /// `scale · softmax(row)`, in place.
+    fn probabilities(row: &'a mut [f32], total: Total, scale: f32) {
+        each!(x in row => *x = exp((*x - total.largest) - total.rest) * scale);
     }
 }
