@@ -63,6 +63,9 @@ pub(crate) struct Retrieval {
     pub(crate) exact: bool,
     /// Passages that the cross-encoder scores.
     pub(crate) rerank_top: usize,
+    /// How much its score counts; none: what the model says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rerank_weight: Option<f32>,
 }
 
 impl Retrieval {
@@ -70,6 +73,7 @@ impl Retrieval {
         let rerank = RerankRequest {
             top: self.rerank_top,
             budget_ms: None,
+            weight: self.rerank_weight,
         };
         SearchRequest {
             mode: match mode {

@@ -153,8 +153,8 @@ fn render_explanation(out: &mut dyn Write, explanation: &Explanation) -> io::Res
         let (before, after) = (rerank.rank_before, rerank.rank_after);
         writeln!(
             out,
-            "    {FAINT}rerank   {:.4}, rank {before} → {after}{FAINT:#}",
-            rerank.score
+            "    {FAINT}rerank   {:.4}, weight {}: {:.4}, rank {before} → {after}{FAINT:#}",
+            rerank.score, rerank.weight, rerank.combined
         )?;
     }
     Ok(())

@@ -65,6 +65,9 @@ pub struct SearchArgs {
     /// How many of the best are reordered.
     #[arg(long, value_name = "N", default_value_t = 50, requires = "rerank")]
     rerank_top: usize,
+    /// How much the cross-encoder's score counts beside the score before, 0 to 1. Default: what the model says of itself.
+    #[arg(long, value_name = "SHARE", requires = "rerank")]
+    rerank_weight: Option<f32>,
     /// Show how each hit came to its place.
     #[arg(long)]
     explain: bool,
@@ -191,6 +194,7 @@ impl SearchArgs {
             rerank: self.rerank.as_ref().map(|_| RerankRequest {
                 top: self.rerank_top.min(self.depth),
                 budget_ms: None,
+                weight: self.rerank_weight,
             }),
             explain: self.explain,
             syntax: self.syntax.into(),

@@ -230,7 +230,8 @@ function explanation(hit) {
   const parts = [];
   if (rerank) {
     const moved = `rank ${rerank.rank_before} → ${rerank.rank_after}`;
-    parts.push(section("Cross-encoder", moved, el("code", {}, `score ${number(rerank.score)}`)));
+    parts.push(section("Cross-encoder", moved, el("code", {}, `score ${number(rerank.score)}`),
+      el("code", {}, `weight ${rerank.weight}: ${number(rerank.combined)}`)));
   }
   if (fusion) parts.push(section("Fusion", `${fusion.method.method}, rank ${fusion.rank}`, arithmetic(fusion)));
   if (lexical) parts.push(section("BM25", ranked(lexical.rank), ...terms(lexical)));

@@ -61,6 +61,12 @@ pub trait Rerank: Send + Sync {
     /// When the model cannot be run, or gives a score that is not finite.
     fn score(&self, query: &str, passages: &[&str]) -> Result<Vec<f32>, InferError>;
 
+    /// How much its score counts beside the score that a passage had before, where a search does not say: above 0,
+    /// and 1 for a model whose order is the better one by itself.
+    fn weight(&self) -> f32 {
+        1.0
+    }
+
     /// Names the model and its tokenizer by content.
     fn fingerprint(&self) -> &str;
 }

@@ -25,12 +25,14 @@ pub struct Reranker {
     notes: Vec<String>,
     tokens_max: usize,
     has_sigmoid: bool,
+    weight: f32,
 }
 
 impl Reranker {
     /// Opens a CrossEncoder folder. A pair that is longer than `model_max_length` of `tokenizer_config.json` (and
     /// `max_position_embeddings`) loses tokens at the end of the longer text. Scores are logits or, unless the
-    /// configuration names the identity as activation, their sigmoids, as in sentence-transformers.
+    /// configuration names the identity as activation, their sigmoids, as in sentence-transformers. `rerank_weight` of
+    /// the configuration is the weight of a score, see [`Rerank::weight`].
     ///
     /// # Errors
     /// [`InferError::Open`] names the model and what is wrong with which file, also when it has more labels than
@@ -52,6 +54,7 @@ impl Reranker {
             )));
         }
         let has_sigmoid = has_sigmoid(config).map_err(refuse)?;
+        let weight = weight(config).map_err(refuse)?;
         let tokens_max = longest(files, config).map_err(refuse)?;
         let opened = open_engine(files, config, settings.precision).map_err(refuse)?;
         Ok(Self {
@@ -62,6 +65,7 @@ impl Reranker {
             width: config.hidden_size,
             tokens_max,
             has_sigmoid,
+            weight,
             tokenizer,
             pool,
             name,
@@ -118,9 +122,23 @@ impl Rerank for Reranker {
         self.score_all(query, passages)
     }
 
+    fn weight(&self) -> f32 {
+        self.weight
+    }
+
     fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+}
+
+fn weight(config: &Config) -> Result<f32, String> {
+    let Some(value) = config.extra.get("rerank_weight") else {
+        return Ok(1.0);
+    };
+    let weight = value.as_f64().map(|weight| weight as f32);
+    weight
+        .filter(|weight| *weight > 0.0 && *weight <= 1.0)
+        .ok_or_else(|| format!("config.json: rerank_weight is {value}; accepted: above 0, at most 1"))
 }
 
 /// Pooler and classifier.

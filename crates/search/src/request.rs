@@ -81,7 +81,7 @@ impl Default for Fusion {
 }
 
 /// Reordering by a cross-encoder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RerankRequest {
     /// How many of the best passages are scored again; the others keep their order below them.
@@ -91,6 +91,10 @@ pub struct RerankRequest {
     /// such an answer depends on the machine's speed, so pages of it need not fit together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_ms: Option<u64>,
+    /// How much the cross-encoder's score counts beside the score before, each normalised over the passages that were
+    /// scored: 1 leaves it alone. Left out, it is what the model says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f32>,
 }
 
 impl RerankRequest {
@@ -104,6 +108,7 @@ impl Default for RerankRequest {
         Self {
             top: Self::default_top(),
             budget_ms: None,
+            weight: None,
         }
     }
 }
@@ -270,6 +275,9 @@ impl SearchRequest {
             if let Some(budget_ms) = rerank.budget_ms {
                 within("rerank.budget_ms", budget_ms, 1, Self::BUDGET_MS_MAX)?;
             }
+            if let Some(weight) = rerank.weight {
+                within("rerank.weight", weight, 0.0, 1.0)?;
+            }
         }
         self.fusion.validate()
     }
@@ -379,6 +387,11 @@ mod tests {
             ),
             (r#"{"query": "a", "depth": 0}"#, "depth", "0"),
             (r#"{"query": "a", "rerank": {"top": 101}}"#, "rerank.top", "101"),
+            (
+                r#"{"query": "a", "rerank": {"weight": 1.5}}"#,
+                "rerank.weight",
+                "1.5",
+            ),
             (
                 r#"{"query": "a", "rerank": {"budget_ms": 0}}"#,
                 "rerank.budget_ms",

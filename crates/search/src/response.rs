@@ -208,6 +208,10 @@ pub struct FusionPart {
 pub struct RerankExplanation {
     /// Its score.
     pub score: f32,
+    /// How much it counted beside the score before.
+    pub weight: f32,
+    /// What came of both: the score of the hit.
+    pub combined: f32,
     /// Rank before, in the list of passages, from 1.
     pub rank_before: usize,
     /// Rank after, in the list of passages, from 1.

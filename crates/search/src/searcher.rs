@@ -210,11 +210,16 @@ impl Searcher<'_> {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let Reranked { scores, degraded } =
             rerank::score(model, &request.query, &texts, rerank.budget_ms, self.clock)?;
-        let order = rerank::reorder(&scores, candidates.len());
+        let weight = rerank.weight.unwrap_or(model.weight());
+        let before: Vec<f32> = candidates.iter().map(|one| one.fused.score).collect();
+        let combined = rerank::combine(&scores, &before, weight);
+        let order = rerank::reorder(&combined, candidates.len());
         let reordered = order.iter().enumerate().map(|(to, &from)| {
             let mut candidate = candidates[from].clone();
             candidate.rerank = scores.get(from).map(|&score| RerankExplanation {
                 score,
+                weight,
+                combined: combined[from],
                 rank_before: candidate.rank,
                 rank_after: to + 1,
             });
@@ -292,7 +297,7 @@ impl Searcher<'_> {
 
 impl Candidate {
     fn score(&self) -> f32 {
-        self.rerank.map_or(self.fused.score, |rerank| rerank.score)
+        self.rerank.map_or(self.fused.score, |rerank| rerank.combined)
     }
 
     fn stage(&self, request: &SearchRequest) -> Stage {

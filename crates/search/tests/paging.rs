@@ -24,7 +24,10 @@ fn any_request() -> impl Strategy<Value = SearchRequest> {
             fusion,
             depth,
             group,
-            rerank: top.map(|top| RerankRequest { top, budget_ms: None }),
+            rerank: top.map(|top| RerankRequest {
+                top,
+                ..RerankRequest::default()
+            }),
             explain: true,
             ..SearchRequest::new(query)
         },

@@ -109,13 +109,35 @@ fn filters_hold_in_every_mode() {
 }
 
 #[test]
+fn a_weight_says_how_much_the_cross_encoder_counts() {
+    let mut request = request("Rome burned", Mode::Hybrid);
+    let before = search(&request).unwrap();
+    let mut ask = |weight| {
+        request.explain = true;
+        request.rerank = Some(RerankRequest {
+            weight: Some(weight),
+            ..RerankRequest::default()
+        });
+        search(&request).unwrap()
+    };
+    let (none, all) = (ask(0.0), ask(1.0));
+    assert_eq!(ids(&none), ids(&before));
+    assert_ne!(ids(&all), ids(&before));
+    for hit in none.hits.iter().chain(&all.hits) {
+        let rerank = hit.explain.as_ref().unwrap().rerank.unwrap();
+        assert_eq!(hit.score, rerank.combined);
+        assert!(rerank.weight == 0.0 || rerank.combined == rerank.score);
+    }
+}
+
+#[test]
 fn reranking_reorders_the_top_and_leaves_the_rest() {
     let mut request = request("Rome burned", Mode::Hybrid);
     request.group = false;
     let before = search(&request).unwrap();
     request.rerank = Some(RerankRequest {
         top: 2,
-        budget_ms: None,
+        ..RerankRequest::default()
     });
     request.explain = true;
     let after = search(&request).unwrap();
@@ -146,6 +168,7 @@ fn a_budget_that_runs_out_is_told() {
     request.rerank = Some(RerankRequest {
         top: 40,
         budget_ms: Some(15),
+        ..RerankRequest::default()
     });
     let response = searcher(&store, &embed, &rerank).search(&request).unwrap();
     let degraded = response.degraded.unwrap();

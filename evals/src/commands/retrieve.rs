@@ -43,6 +43,9 @@ pub struct RetrieveOptions {
     /// Passages that the cross-encoder scores.
     #[arg(long, default_value_t = 50)]
     rerank_top: usize,
+    /// How much its score counts beside the score before, 0 to 1 [default: what the model says of itself].
+    #[arg(long, value_name = "SHARE")]
+    rerank_weight: Option<f32>,
     /// Folder of the index; used again when it holds exactly this collection [default: OUT/index].
     #[arg(long)]
     index: Option<PathBuf>,
@@ -137,6 +140,7 @@ impl RetrieveOptions {
                 fusion: self.fusion,
                 exact: self.exact,
                 rerank_top: self.rerank_top,
+                rerank_weight: self.rerank_weight,
             },
             bootstrap: BootstrapPart::default(),
         })
