@@ -255,8 +255,8 @@ fn fewer_bits_are_compared_with_f32_and_kept_beside_the_model() {
     let layers = report["layers"].as_array().unwrap();
     assert_eq!(
         layers.len(),
-        2 * 5,
-        "two precisions, the embeddings and four layers"
+        2 * 4,
+        "two precisions, the embeddings and three layers"
     );
     assert!(
         layers
