@@ -28,7 +28,7 @@ pub struct StoreArgs {
     /// Number type of the stored weights.
     #[arg(long = "type", value_name = "TYPE", default_value = "f16")]
     storage: Type,
-    /// Leave out the entries [unused0], [unused1], ... of a WordPiece vocabulary, and their rows.
+    /// Leave out the entries of a WordPiece vocabulary that are named unused, and their rows.
     #[arg(long)]
     drop_unused: bool,
 }
