@@ -1,7 +1,7 @@
 //! CoSENT: pairs of texts in the order of their scores.
 //!
 //! Optimizes: `log(1 + sum exp(scale * (cos_j - cos_i)))` over all pairs i and j of the batch of which i has the higher
-//! score (Su 2022, "CoSENT", https://kexue.fm/archives/8847; the pairwise ranking of Sun et al. 2020, Circle Loss,
+//! score (Su 2022, "CoSENT", <https://kexue.fm/archives/8847>; the pairwise ranking of Sun et al. 2020, Circle Loss,
 //! section 3). Needs: scores whose order means something; their distances do not count. Prefer it to the regression
 //! when scores are graded by people.
 
