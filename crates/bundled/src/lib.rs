@@ -1,6 +1,6 @@
 //! The models that ship inside the program, so that every command works without a network.
 //!
-//! All three share one tokenizer, which lies with the encoder. Their weights have 8 bits (see [`encoder::store`]).
+//! All three share one tokenizer, which lies with the encoder. Their weights have 8 bits (see [`encoder::store()`]).
 
 use encoder::{ModelFiles, Result};
 

@@ -165,7 +165,7 @@ impl StoredWeights {
         self.converted(info, width, convert)
     }
 
-    /// A matrix of 8-bit numbers, each row with a scale of its own (see [`crate::store`]).
+    /// A matrix of 8-bit numbers, each row with a scale of its own (see [`crate::store()`]).
     fn scaled(&self, name: &str, info: &TensorInfo) -> Result<Vec<f32>> {
         let scales_name = format!("{name}{SCALES}");
         let scales = self

@@ -224,7 +224,7 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     plain::cross_entropy(logits, targets)
 }
 
-/// [`cross_entropy`] of what [`linear()`] makes of x. The logits, which may be the largest tensor of all, are kept only
+/// [`cross_entropy()`] of what [`linear()`] makes of x. The logits, which may be the largest tensor of all, are kept only
 /// once, and the loss can be followed back once.
 pub(crate) fn decode_loss(x: &Tensor, weight: &Tensor, bias: &Tensor, targets: &Tensor) -> Result<Tensor> {
     #[cfg(feature = "cuda")]

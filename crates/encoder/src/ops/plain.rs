@@ -129,7 +129,7 @@ pub fn log_softmax(x: &Tensor) -> Result<Tensor> {
     Ok(centred.broadcast_sub(&total)?)
 }
 
-/// See [`super::cross_entropy`].
+/// See [`super::cross_entropy()`].
 pub fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let chosen = log_softmax(logits)?.gather(&targets.unsqueeze(1)?, 1)?;
     Ok(chosen.mean_all()?.neg()?)
