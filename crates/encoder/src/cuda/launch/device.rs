@@ -45,11 +45,12 @@ pub fn open(settings: Settings) -> Result<Device> {
     let device = Device::new_cuda_with_stream(0)?;
     let cuda = device.as_cuda_device()?;
     let stream = cuda.cuda_stream();
-    // All work of this device goes to one stream, in order, so no event has to guard a buffer.
+    // SAFETY: all work of this device goes to one stream, in order, so no event has to guard a buffer.
     unsafe { cuda.disable_event_tracking() };
     let pool = pool(&stream)?;
     let mut keep = u64::MAX;
     // Freed memory stays with the program: returning it to the driver at every synchronization costs milliseconds.
+    // SAFETY: the attribute is a count of 64 bits, which `keep` is; it is read during the call alone.
     unsafe {
         driver::mem_pool::set_attribute(
             pool,
@@ -63,7 +64,7 @@ pub fn open(settings: Settings) -> Result<Device> {
 }
 
 fn pool(stream: &Arc<CudaStream>) -> Result<sys::CUmemoryPool> {
-    // The device is the stream's own, so it is a sound one.
+    // SAFETY: the device is the stream's own, so it is a sound one.
     unsafe { driver::device::get_default_mem_pool(stream.context().cu_device()) }.w()
 }
 
@@ -84,7 +85,7 @@ pub fn memory(device: &Device) -> Result<Memory> {
     let pool = pool(&device.as_cuda_device()?.cuda_stream())?;
     let read = |attribute| {
         let mut value = 0u64;
-        // Both attributes are counts of 64 bits.
+        // SAFETY: both attributes are counts of 64 bits.
         unsafe { driver::mem_pool::get_attribute(pool, attribute, (&raw mut value).cast()) }.w()?;
         Ok::<u64, candle_core::Error>(value)
     };

@@ -177,7 +177,7 @@ impl Gpu {
     pub(super) fn fresh(&self, shape: impl Into<Shape>, dtype: DType) -> Result<Fresh> {
         let shape = shape.into();
         let count = shape.elem_count();
-        // Whoever asks writes every value before anybody reads one.
+        // SAFETY: whoever asks writes every value before anybody reads one.
         let slice = unsafe {
             match dtype {
                 DType::F32 => CudaStorageSlice::F32(self.cuda.alloc::<f32>(count)?),
@@ -217,7 +217,7 @@ impl Gpu {
             block_dim: (threads.0, threads.1, 1),
             shared_mem_bytes: grid.shared as u32,
         };
-        // The callers in this folder name the arguments as the sources declare them, and the checks of
+        // SAFETY: the callers in this folder name the arguments as the sources declare them, and the checks of
         // `examples/gpu_check.rs` run every one of them.
         measured(
             &self.stream,

@@ -92,7 +92,7 @@ impl Gpu {
     ) -> Result<()> {
         let (one, beta) = (1f32, if add { 1f32 } else { 0f32 });
         let cublas = self.cuda.cublas_handle();
-        // Sizes and strides come from the shapes of tensors that are alive here.
+        // SAFETY: sizes and strides come from the shapes of tensors that are alive here.
         let product = || unsafe {
             cublas::gemm_ex(
                 *cublas.handle(),
