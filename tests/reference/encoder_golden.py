@@ -24,6 +24,7 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertForNextSentencePrediction,
+    BertForPreTraining,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
@@ -117,6 +118,9 @@ def random_models():
     ]:
         model = randomize(kind(config))
         write_case(name, model, {"logits": run(model).logits.contiguous()})
+    out = run(model := randomize(BertForPreTraining(config)))
+    outputs = {"logits": out.prediction_logits.contiguous(), "pair": out.seq_relationship_logits.contiguous()}
+    write_case("pre_training", model, outputs)
     model = randomize(BertForQuestionAnswering(BertConfig(**SIZES, attn_implementation="eager")))
     out = run(model)
     write_case("span", model, {"logits": torch.stack([out.start_logits, out.end_logits], dim=-1)})

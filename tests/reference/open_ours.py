@@ -21,6 +21,7 @@ GOLDEN = Path(__file__).parents[2] / "crates/encoder/tests/golden"
 CLASSES = {
     "masked_lm": "BertForMaskedLM",
     "next_sentence": "BertForNextSentencePrediction",
+    "pre_training": "BertForPreTraining",
     "sequence": "BertForSequenceClassification",
     "token": "BertForTokenClassification",
     "span": "BertForQuestionAnswering",
@@ -44,21 +45,24 @@ def write_tokenizer(folder):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0", pad_token="w0").save_pretrained(folder)
 
 
-def answer(name, folder):
+def answers(name, folder):
+    """What the model says, by the names that the golden files have for it."""
     batch = features(name)
     with torch.no_grad():
         if name.startswith("sentence_"):
             write_tokenizer(folder)
-            return "vectors", SentenceTransformer(str(folder), device="cpu").eval()(batch)["sentence_embedding"]
+            return {"vectors": SentenceTransformer(str(folder), device="cpu").eval()(batch)["sentence_embedding"]}
         if name in CLASSES:
             model, report = getattr(transformers, CLASSES[name]).from_pretrained(
                 folder, output_loading_info=True, attn_implementation="eager"
             )
             assert not report["missing_keys"], report
             out = model.eval()(**batch)
-            return "logits", torch.stack([out.start_logits, out.end_logits], -1) if name == "span" else out.logits
+            if name == "pre_training":
+                return {"logits": out.prediction_logits, "pair": out.seq_relationship_logits}
+            return {"logits": torch.stack([out.start_logits, out.end_logits], -1) if name == "span" else out.logits}
         model = transformers.BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation="eager")
-        return "hidden", model.eval()(**batch).last_hidden_state
+        return {"hidden": model.eval()(**batch).last_hidden_state}
 
 
 def cross_encoder(folder):
@@ -79,11 +83,11 @@ def difference(out, expected, name):
 
 worst = 0.0
 for folder in sorted(Path(sys.argv[1]).iterdir()):
-    key, out = answer(folder.name, folder)
-    expected = load_file(GOLDEN / folder.name / "expected.safetensors")[key]
-    error = difference(out, expected, folder.name)
-    print(f"{folder.name:16} {error:.2e}")
-    worst = max(worst, error)
+    expected = load_file(GOLDEN / folder.name / "expected.safetensors")
+    for key, out in answers(folder.name, folder).items():
+        error = difference(out, expected[key], folder.name)
+        print(f"{folder.name:16} {key:8} {error:.2e}")
+        worst = max(worst, error)
 expected = load_file(GOLDEN / "sequence/expected.safetensors")["logits"]
 error = difference(cross_encoder(Path(sys.argv[1]) / "sequence"), expected, "sequence")
 print(f"{'CrossEncoder':16} {error:.2e}")

@@ -30,6 +30,10 @@ pub struct FromRecipe {
     /// Say what would be done, and stop.
     #[arg(long)]
     dry_run: bool,
+    /// Train on so many GPUs, each with its share of the batches of a step (optimizer.accumulate).
+    #[cfg(feature = "nccl")]
+    #[arg(long, value_name = "N")]
+    gpus: Option<std::num::NonZeroUsize>,
 }
 
 impl FromRecipe {
@@ -41,6 +45,8 @@ impl FromRecipe {
             resume: true,
             peak_tflops: None,
             dry_run: false,
+            #[cfg(feature = "nccl")]
+            gpus: None,
         }
     }
 
@@ -70,6 +76,10 @@ pub(crate) fn follow<R: Recipe>(
         dry_run(&task, &plan, screen)?;
         return Ok(Exit::Success);
     }
+    #[cfg(feature = "nccl")]
+    if let (Some(gpus), None) = (options.gpus, crate::ranks::rank()) {
+        return crate::ranks::run(gpus);
+    }
     let folder = recipe.frame().out.display().to_string();
     let outcome = complete(recipe, options, show_progress, screen)?;
     conclude(&outcome, &folder, screen)
@@ -98,7 +108,7 @@ pub(crate) fn complete<R: Recipe>(
     // Read now: they may have changed when the run is done.
     let inputs = card::inputs(&plan.recipe)?;
     let (outcome, parameters) = train(&task, plan, options, show_progress, screen)?;
-    if outcome.ended != Ended::Interrupted {
+    if outcome.ended != Ended::Interrupted && is_first() {
         let card = Card {
             task: &task.describe(),
             recipe: &written,
@@ -110,6 +120,15 @@ pub(crate) fn complete<R: Recipe>(
         card.write(&folder)?;
     }
     Ok(outcome)
+}
+
+/// Whether this process writes the files of a run.
+fn is_first() -> bool {
+    #[cfg(feature = "nccl")]
+    let rank = crate::ranks::rank();
+    #[cfg(not(feature = "nccl"))]
+    let rank = None;
+    rank.is_none_or(|rank: usize| rank == 0)
 }
 
 /// What computes, in words; `recipe` is JSON.
@@ -138,6 +157,12 @@ fn train<T: Task>(
     let mut run = Run::new(task, plan, &clock, options.resume)?
         .began_at(since_1970())
         .interrupted_by(&interrupted);
+    #[cfg(feature = "nccl")]
+    let ranks = crate::ranks::join(task)?;
+    #[cfg(feature = "nccl")]
+    if let Some(ranks) = &ranks {
+        run = run.among(ranks);
+    }
     if let Some(peak) = options.peak_tflops {
         run = run.with_peak(1e12 * peak);
     }

@@ -9,6 +9,8 @@ mod gather;
 mod line;
 mod mine;
 mod model;
+#[cfg(feature = "nccl")]
+mod ranks;
 mod score;
 mod show;
 mod store;

@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use encoder::{
-    DType, Device, MaskedLm, ModelFiles, NextSentence, PairScorer, Result, SentenceEncoder, SpanReader,
-    TokenTagger,
+    DType, Device, MaskedLm, ModelFiles, NextSentence, PairScorer, PreTraining, Result, SentenceEncoder,
+    SpanReader, TokenTagger,
 };
 
 fn main() -> Result<()> {
@@ -29,6 +29,7 @@ fn main() -> Result<()> {
     }
     MaskedLm::open(&open("masked_lm")?, device)?.save(&out.join("masked_lm"), DType::F32)?;
     NextSentence::open(&open("next_sentence")?, device)?.save(&out.join("next_sentence"), DType::F32)?;
+    PreTraining::open(&open("pre_training")?, device)?.save(&out.join("pre_training"), DType::F32)?;
     PairScorer::open(&open("sequence")?, device)?.save(&out.join("sequence"), DType::F32)?;
     TokenTagger::open(&open("token")?, device)?.save(&out.join("token"), DType::F32)?;
     SpanReader::open(&open("span")?, device)?.save(&out.join("span"), DType::F32)

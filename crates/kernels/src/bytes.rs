@@ -9,6 +9,9 @@ const LINE_BYTES: usize = 64;
 /// What stands for 0 in a row.
 const ZERO: u8 = 128;
 
+/// Added to a number below 2^22 and taken away again, it leaves the nearest whole number, ties going to the even one.
+const TIES_EVEN: f32 = 12_582_912.0;
+
 /// How many rows ahead of the one at work are asked for.
 const AHEAD: usize = 4;
 
@@ -87,10 +90,12 @@ impl<'a> ByteRows<'a> {
     pub fn take(&self, row: u32, query: &mut ByteQuery) {
         let start = row as usize * self.width;
         let codes = &self.high[start..start + self.width];
-        query.high.clear();
-        query.high.extend(codes.iter().map(|&code| (code ^ ZERO) as i8));
+        query.high.resize(self.width, 0);
         query.low.clear();
-        query.finish(self.scales[row as usize]);
+        let high = &mut query.high;
+        let excess = InstructionSet::best().run(Take { codes, high });
+        query.excess = [excess, 0];
+        query.scale = self.scales[row as usize];
     }
 
     /// Asks the processor to bring a row close.
@@ -168,10 +173,15 @@ impl ByteQuery {
     }
 
     fn finish(&mut self, scale: f32) {
-        let excess = |values: &[i8]| values.iter().map(|&x| i32::from(x)).sum::<i32>() * i32::from(ZERO);
         self.excess = [excess(&self.high), excess(&self.low)];
         self.scale = scale;
     }
+}
+
+/// What the offset of the bytes of a row adds to its product with some values.
+#[inline(always)]
+fn excess(values: &[i8]) -> i32 {
+    values.iter().map(|&x| i32::from(x)).sum::<i32>() * i32::from(ZERO)
 }
 
 fn scale_of(vector: &[f32]) -> f32 {
@@ -183,9 +193,27 @@ fn scale_of(vector: &[f32]) -> f32 {
 /// `256 * value / scale`, rounded, as `256 * high + low`.
 #[inline]
 fn halves(value: f32, scale: f32) -> (i8, i8) {
-    let both = (value / scale * 256.0).round_ties_even() as i32;
+    let both = (value / scale * 256.0 + TIES_EVEN - TIES_EVEN) as i32;
     let high = (both + 128) >> 8;
     (high as i8, (both - (high << 8)) as i8)
+}
+
+/// Makes values of the bytes of a row; returns their [`excess`].
+struct Take<'a> {
+    codes: &'a [u8],
+    high: &'a mut [i8],
+}
+
+impl Task for Take<'_> {
+    type Out = i32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> i32 {
+        for (value, &code) in self.high.iter_mut().zip(self.codes) {
+            *value = (code ^ ZERO) as i8;
+        }
+        excess(self.high)
+    }
 }
 
 struct Dots<'a> {
@@ -332,7 +360,8 @@ mod tests {
             }
             let mut taken = ByteQuery::default();
             rows.take(1, &mut taken);
-            prop_assert_eq!(taken.high, ByteQuery::new(&values[2 * dimension..3 * dimension]).high);
+            let made = ByteQuery::new(&values[2 * dimension..3 * dimension]);
+            prop_assert_eq!((taken.excess[0], taken.high), (made.excess[0], made.high));
         }
     }
 

@@ -111,6 +111,9 @@ pub enum Error {
         /// Names of the variables.
         variables: Vec<String>,
     },
+    /// Several ranks cannot work together.
+    #[error("several ranks: {0}")]
+    Ranks(String),
     /// A batch does not fit into the memory of the GPU.
     #[error(
         "the GPU has no memory left for a batch: make the batch or its texts smaller (and take more of them for a step \

@@ -26,6 +26,8 @@ pub mod tuning;
 
 pub use error::{Error, Result};
 pub use recipe::Recipe;
+#[cfg(feature = "nccl")]
+pub use run::Nccl;
 pub use run::{
     AllReduce, Alone, Ended, Evaluation, News, Outcome, Plan, Rehearsal, Report, Run, Task, TaskLoss, Units,
 };

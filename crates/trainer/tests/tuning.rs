@@ -425,6 +425,35 @@ fn a_regression_of_pairs_learns() -> Checked {
 }
 
 #[test]
+fn a_table_without_names_gets_them_from_the_recipe() -> Checked {
+    let folder = tempfile::tempdir()?;
+    write_moods(folder.path())?;
+    let named = recipe::<ClassifyRecipe>(CLASSIFY, folder.path())?;
+    let train = folder.path().join("train.tsv");
+    let table = std::fs::read_to_string(&train)?;
+    let rows = table.split_once('\n').map_or("", |(_, rows)| rows);
+    let bare = folder.path().join("bare.tsv");
+    std::fs::write(&bare, rows)?;
+    let mut given = named.clone();
+    given.data.train = vec![bare.clone()];
+    given.data.columns = Some(vec!["mood".into(), "sentence".into()]);
+    let task = named.clone().task(tokenizer()?)?;
+    let same = given.clone().task(tokenizer()?)?;
+    for number in 0..6 {
+        let batch = serde_json::to_value(task.prepare(number)?)?;
+        let other = serde_json::to_value(same.prepare(number)?)?;
+        assert_eq!(batch["rows"], other["rows"], "third columns are passed over");
+    }
+    std::fs::write(&bare, "glad\n")?;
+    let short = refused(given)?;
+    assert!(
+        short.contains("bare.tsv, line 1: 1 columns; accepted: 2, or more, those of data.columns"),
+        "{short}"
+    );
+    Ok(())
+}
+
+#[test]
 fn labelled_texts_that_do_not_fit_are_refused_by_line_and_column() -> Checked {
     let folder = tempfile::tempdir()?;
     write_moods(folder.path())?;

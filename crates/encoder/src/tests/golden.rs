@@ -8,8 +8,8 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 use crate::{
-    Batch, MaskedLm, ModelFiles, NextSentence, PairScorer, Pass, Result, SentenceEncoder, SpanReader,
-    TokenTagger,
+    Batch, MaskedLm, ModelFiles, NextSentence, PairScorer, Pass, PreTraining, Result, SentenceEncoder,
+    SpanReader, TokenTagger,
 };
 
 const LIMIT: f32 = 1e-5;
@@ -98,6 +98,19 @@ fn heads() {
     let golden = case("next_sentence");
     let model = NextSentence::open(&golden.files, &Device::Cpu).unwrap();
     golden.check("logits", false, |batch| model.forward(batch, &mut Pass::infer()));
+    let golden = case("pre_training");
+    let model = PreTraining::open(&golden.files, &Device::Cpu).unwrap();
+    let both = |batch: &Batch, places: &[u32]| model.logits_at(batch, places, &mut Pass::infer());
+    golden.check("pair", false, |batch| Ok(both(batch, &[0])?.1));
+    let Inputs { rows, types } = &golden.inputs;
+    for (at, row) in rows.iter().enumerate() {
+        let places: Vec<u32> = (0..row.len() as u32).collect();
+        let blanks = both(&batch(&rows[at..=at], &types[at..=at]), &places).unwrap().0;
+        let expected = golden.expected["logits"].get(at).unwrap();
+        let expected = expected.narrow(0, 0, row.len()).unwrap();
+        let error = difference(&blanks, &expected, None);
+        assert!(error <= LIMIT, "text {at}: {error}");
+    }
     let golden = case("sequence");
     let model = PairScorer::open(&golden.files, &Device::Cpu).unwrap();
     golden.check("logits", false, |batch| model.forward(batch, &mut Pass::infer()));

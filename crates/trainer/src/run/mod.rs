@@ -6,6 +6,8 @@ mod feed;
 mod guard;
 mod history;
 mod log;
+#[cfg(feature = "nccl")]
+mod nccl;
 mod outcome;
 mod plan;
 mod ranks;
@@ -28,6 +30,8 @@ pub(crate) use guard::Losses;
 pub use history::Evaluation;
 pub(crate) use history::History;
 use log::Log;
+#[cfg(feature = "nccl")]
+pub use nccl::Nccl;
 pub use outcome::{Ended, News, Outcome};
 pub use plan::Plan;
 pub use ranks::{AllReduce, Alone};

@@ -17,6 +17,11 @@ pub trait AllReduce {
     /// How many copies there are, at least 1.
     fn world(&self) -> usize;
 
+    /// Whether sums are what they are made of, so that they need not be asked for.
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     /// The sums over all ranks, tensor by tensor; every rank gets the same bits.
     ///
     /// # Errors
@@ -35,6 +40,10 @@ impl AllReduce for Alone {
 
     fn world(&self) -> usize {
         1
+    }
+
+    fn is_alone(&self) -> bool {
+        true
     }
 
     fn sum(&self, tensors: Vec<Tensor>) -> Result<Vec<Tensor>> {

@@ -56,7 +56,7 @@ impl<T: Task> Run<'_, T> {
     }
 
     fn exchanged(&self, gradients: Gradients) -> Result<Gradients> {
-        if self.ranks.world() == 1 {
+        if self.ranks.is_alone() {
             return Ok(gradients);
         }
         gradients.shared(self.adam.slots(), |tensors| self.ranks.sum(tensors))

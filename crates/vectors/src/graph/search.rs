@@ -81,6 +81,7 @@ pub(super) fn search(
     scratch: &mut Scratch,
 ) -> bool {
     begin(codes, starts, stop.ef, scratch);
+    let rows = codes.rows();
     let mut comparisons = starts.len();
     while let Some(from) = scratch.pool.follow() {
         scratch.links.clear();
@@ -91,7 +92,7 @@ pub(super) fn search(
         unmet.clear();
         for &to in links.iter() {
             if met.meet(to) {
-                codes.rows().prefetch(to);
+                rows.prefetch(to);
                 unmet.push(to);
             }
         }

@@ -89,25 +89,28 @@ fn json_rows(file: usize, path: &Path, data: &ClassifyData, rows: &mut Vec<Row>)
 
 fn table_rows(file: usize, path: &Path, data: &ClassifyData, rows: &mut Vec<Row>) -> Result<()> {
     let mut lines = data::Lines::open(path)?;
-    let Some(header) = lines.next().transpose()? else {
-        return Ok(());
+    let names: Vec<String> = match &data.columns {
+        Some(columns) => columns.clone(),
+        None => match lines.next().transpose()? {
+            Some((_, header)) => header.split('\t').map(str::to_owned).collect(),
+            None => return Ok(()),
+        },
     };
-    let names: Vec<&str> = header.1.split('\t').collect();
     let column = |name: &String| {
         let found = names.iter().position(|known| known == name);
-        found.ok_or_else(|| refuse(path, header.0 as usize, missing(name, names.iter())))
+        found.ok_or_else(|| refuse(path, 1, missing(name, names.iter())))
     };
     let (text, label) = (column(&data.text)?, column(&data.label)?);
     let pair = data.pair.as_ref().map(column).transpose()?;
     for line in lines {
         let (line, row) = line?;
         let cells: Vec<&str> = row.split('\t').collect();
-        if cells.len() != names.len() {
-            let reason = format!(
-                "{} columns; accepted: {}, as many as the first line names",
-                cells.len(),
-                names.len()
-            );
+        let (fits, wanted) = match &data.columns {
+            Some(_) => (cells.len() >= names.len(), "or more, those of data.columns"),
+            None => (cells.len() == names.len(), "as many as the first line names"),
+        };
+        if !fits {
+            let reason = format!("{} columns; accepted: {}, {wanted}", cells.len(), names.len());
             return Err(refuse(path, line as usize, reason));
         }
         rows.push(Row {

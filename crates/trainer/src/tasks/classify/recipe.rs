@@ -48,11 +48,14 @@ pub struct ClassifyRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassifyData {
-    /// Files: `.tsv` with the columns' names in the first line, or `.jsonl`; `.zst` or `.gz` if compressed.
+    /// Files: columns with tabs between and their names in the first line, or `.jsonl`; `.zst` or `.gz` if compressed.
     pub train: Vec<PathBuf>,
     /// Files of the same kind that the model is judged by and never learns from.
     #[serde(default)]
     pub held_out: Vec<PathBuf>,
+    /// The columns' names, for files whose first line is an example already; columns after them are passed over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
     /// Column (or key) of the text.
     pub text: String,
     /// Column of the second text, when it is pairs that are classified.
