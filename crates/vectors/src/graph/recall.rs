@@ -5,11 +5,11 @@
 //! Between rows lies the middle of two that are drawn at random, as far from both as a point between them can be.
 //! The nearest rows of such a middle are about as far from it as passages are from a question, but stand on two
 //! sides, so it is a little harder to answer, and a wanted recall is rather exceeded. It is made from nothing but
-//! the rows, so no number in it is fitted to a model.
+//! the rows, so no number in it is fitted to a model. Which rows are drawn depends on what is in them and not on
+//! their order, so that segments of the same rows are measured with the same queries, whatever they went through.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::Graph;
 use super::walk::{Effort, Walk};
@@ -25,6 +25,8 @@ const EFS: [u32; 18] = [
     10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048,
 ];
 const ENOUGH: f32 = 0.999;
+/// Values at the beginning of a row by which it is drawn.
+const BEGINNING: usize = 16;
 /// Rows that a sample is made from; a walk keeps them besides the `ef` that it is measured for.
 const OWN: usize = 2;
 
@@ -45,8 +47,8 @@ struct Sample {
 }
 
 impl Sample {
-    fn draw(vectors: &Vectors, random: &mut ChaCha8Rng) -> Sample {
-        let rows = [(); OWN].map(|()| random.random_range(0..vectors.len()));
+    /// The middle of two rows.
+    fn between(vectors: &Vectors, rows: [u32; OWN]) -> Sample {
         let [one, other] = rows.map(|row| vectors.row(row));
         let mut query: Vec<f32> = one.iter().zip(other).map(|(a, b)| a + b).collect();
         // Rows that point in opposite directions have nothing in between.
@@ -54,6 +56,16 @@ impl Sample {
             query.copy_from_slice(one);
         }
         Sample { query, rows }
+    }
+
+    /// [`QUERIES`] samples, each of two rows; where there are not so many rows, they come again in other pairs.
+    fn draw(vectors: &Vectors, seed: u64) -> Vec<Sample> {
+        let drawn = draw_rows(vectors, OWN * QUERIES, seed);
+        let pair = |at: usize| {
+            let (first, round) = (OWN * at % drawn.len(), OWN * at / drawn.len());
+            Sample::between(vectors, [drawn[first], drawn[(first + 1 + round) % drawn.len()]])
+        };
+        (0..QUERIES).map(pair).collect()
     }
 
     /// The first [`K`] rows besides its own.
@@ -64,13 +76,31 @@ impl Sample {
     }
 }
 
+/// Up to so many rows, and in an order, that depend on what is in the rows: those whose beginnings have the smallest
+/// hashes.
+fn draw_rows(vectors: &Vectors, count: usize, seed: u64) -> Vec<u32> {
+    let key = |row: u32| {
+        let mut bytes = [0; 4 * BEGINNING];
+        for (bytes, value) in bytes.chunks_exact_mut(4).zip(vectors.row(row)) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+        (xxh3_64_with_seed(&bytes, seed), row)
+    };
+    let mut keys: Vec<(u64, u32)> = (0..vectors.len()).into_par_iter().map(key).collect();
+    if keys.len() > count {
+        keys.select_nth_unstable(count);
+        keys.truncate(count);
+    }
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, row)| row).collect()
+}
+
 /// Walks for samples, whose own rows are left out of the answers. Recall is made not to fall where `ef` grows.
 pub(super) fn measure(vectors: &Vectors, codes: &Codes, graph: &Graph) -> Result<Vec<Measured>, VectorError> {
     if (vectors.len() as usize) < 2 * K {
         return Ok(Vec::new());
     }
-    let mut random = ChaCha8Rng::seed_from_u64(graph.about.seed);
-    let samples: Vec<Sample> = (0..QUERIES).map(|_| Sample::draw(vectors, &mut random)).collect();
+    let samples = Sample::draw(vectors, graph.about.seed);
     let truths = samples.par_iter().map(|sample| {
         let near = scan_codes(codes, &sample.query, K + OWN, None)?;
         Ok(sample.others(near))
@@ -113,7 +143,49 @@ pub(super) fn ef_for(measured: &[Measured], recall: f32) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
+    use crate::VectorsWriter;
+
+    #[test]
+    fn the_same_rows_are_drawn_in_whatever_order_they_are() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let row = |n: u32| [(n as f32).cos(), (n as f32).sin()];
+        let stored = |name: &str, numbers: &mut dyn Iterator<Item = u32>| {
+            let path = folder.path().join(name);
+            let mut writer = VectorsWriter::create(&path, 2)?;
+            for n in numbers {
+                writer.push(&row(n))?;
+            }
+            writer.finish()?;
+            Vectors::open(&path)
+        };
+        let ascending = stored("ascending", &mut (0..1000))?;
+        let descending = stored("descending", &mut (0..1000).rev())?;
+        let drawn = draw_rows(&ascending, 50, 7);
+        let other: Vec<u32> = draw_rows(&descending, 50, 7)
+            .iter()
+            .map(|row| 999 - row)
+            .collect();
+        assert_eq!(drawn, other);
+        assert_ne!(drawn, draw_rows(&ascending, 50, 8));
+        let queries = |vectors: &Vectors| -> Vec<Vec<f32>> {
+            Sample::draw(vectors, 7)
+                .into_iter()
+                .map(|sample| sample.query)
+                .collect()
+        };
+        assert_eq!(queries(&ascending), queries(&descending));
+        // Few rows come several times, in other pairs.
+        let few = stored("few", &mut (0..21))?;
+        let mut pairs: Vec<[u32; OWN]> = Sample::draw(&few, 7).iter().map(|sample| sample.rows).collect();
+        assert_eq!(pairs.len(), QUERIES);
+        pairs.sort_unstable();
+        pairs.dedup();
+        assert!(pairs.len() > 200, "{}", pairs.len());
+        Ok(())
+    }
 
     #[test]
     fn between_two_measured_recalls_ef_lies_between_too() {
