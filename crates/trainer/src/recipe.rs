@@ -293,6 +293,30 @@ pub trait Recipe: Clone + Serialize + DeserializeOwned {
     }
 }
 
+/// Makes a type with the fields of a [`Frame`] the recipe of a task that has a `new` from it and a tokenizer.
+macro_rules! leads_to {
+    ($recipe:ty, $task:ty) => {
+        impl crate::recipe::Recipe for $recipe {
+            type Task = $task;
+
+            fn frame(&self) -> crate::recipe::Frame<'_> {
+                crate::recipe::Frame {
+                    tokenizer: &self.tokenizer,
+                    out: &self.out,
+                    optimizer: self.optimizer,
+                    schedule: self.schedule,
+                    saving: &self.saving,
+                }
+            }
+
+            fn task(self, tokenizer: text::Tokenizer) -> crate::error::Result<$task> {
+                <$task>::new(self, tokenizer)
+            }
+        }
+    };
+}
+pub(crate) use leads_to;
+
 /// Reads a recipe and applies overrides of the form `a.b=value`, where the value is TOML or else a string.
 ///
 /// # Errors

@@ -16,7 +16,6 @@ use text::Tokenizer;
 use crate::batches::{Order, Rows, in_groups};
 use crate::error::{Error, Result};
 use crate::labels::Labels;
-use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss};
 use crate::start::Beginning;
 use crate::{loss, random};
@@ -187,23 +186,7 @@ fn weights(data: &ClassifyData, labels: &Labels, train: &[Example]) -> Result<Op
     }
 }
 
-impl Recipe for ClassifyRecipe {
-    type Task = ClassifyTask;
-
-    fn frame(&self) -> Frame<'_> {
-        Frame {
-            tokenizer: &self.tokenizer,
-            out: &self.out,
-            optimizer: self.optimizer,
-            schedule: self.schedule,
-            saving: &self.saving,
-        }
-    }
-
-    fn task(self, tokenizer: Tokenizer) -> Result<ClassifyTask> {
-        ClassifyTask::new(self, tokenizer)
-    }
-}
+crate::recipe::leads_to!(ClassifyRecipe, ClassifyTask);
 
 impl Task for ClassifyTask {
     type Batch = ClassifyBatch;

@@ -17,7 +17,6 @@ use text::Tokenizer;
 
 use crate::error::{Error, Result};
 use crate::loss;
-use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
 use crate::start::Beginning;
 
@@ -159,23 +158,7 @@ fn check(recipe: &MlmRecipe, config: &Config) -> Result<()> {
     }
 }
 
-impl Recipe for MlmRecipe {
-    type Task = MlmTask;
-
-    fn frame(&self) -> Frame<'_> {
-        Frame {
-            tokenizer: &self.tokenizer,
-            out: &self.out,
-            optimizer: self.optimizer,
-            schedule: self.schedule,
-            saving: &self.saving,
-        }
-    }
-
-    fn task(self, tokenizer: Tokenizer) -> Result<MlmTask> {
-        MlmTask::new(self, tokenizer)
-    }
-}
+crate::recipe::leads_to!(MlmRecipe, MlmTask);
 
 impl Task for MlmTask {
     type Batch = MlmBatch;

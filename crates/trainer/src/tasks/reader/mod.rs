@@ -19,7 +19,6 @@ use text::{PairFrame, Tokenizer};
 
 use crate::batches::{Order, Rows};
 use crate::error::{Error, Result, io};
-use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss};
 use crate::start::Beginning;
 use crate::{loss, random};
@@ -191,23 +190,7 @@ fn push_windows(
     Ok(())
 }
 
-impl Recipe for ReaderRecipe {
-    type Task = ReaderTask;
-
-    fn frame(&self) -> Frame<'_> {
-        Frame {
-            tokenizer: &self.tokenizer,
-            out: &self.out,
-            optimizer: self.optimizer,
-            schedule: self.schedule,
-            saving: &self.saving,
-        }
-    }
-
-    fn task(self, tokenizer: Tokenizer) -> Result<ReaderTask> {
-        ReaderTask::new(self, tokenizer)
-    }
-}
+crate::recipe::leads_to!(ReaderRecipe, ReaderTask);
 
 impl Task for ReaderTask {
     type Batch = ReaderBatch;

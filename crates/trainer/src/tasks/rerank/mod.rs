@@ -17,7 +17,6 @@ use text::{PairFrame, Tokenizer};
 
 use crate::batches::{Order, Rows};
 use crate::error::{Error, Result};
-use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss};
 use crate::start::Beginning;
 use crate::{loss, random};
@@ -236,23 +235,7 @@ fn check_lists(recipe: &RerankRecipe, train: &Lists, held_out: &Lists) -> Result
     }
 }
 
-impl Recipe for RerankRecipe {
-    type Task = RerankTask;
-
-    fn frame(&self) -> Frame<'_> {
-        Frame {
-            tokenizer: &self.tokenizer,
-            out: &self.out,
-            optimizer: self.optimizer,
-            schedule: self.schedule,
-            saving: &self.saving,
-        }
-    }
-
-    fn task(self, tokenizer: Tokenizer) -> Result<RerankTask> {
-        RerankTask::new(self, tokenizer)
-    }
-}
+crate::recipe::leads_to!(RerankRecipe, RerankTask);
 
 impl Task for RerankTask {
     type Batch = RerankBatch;

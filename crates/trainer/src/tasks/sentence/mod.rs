@@ -16,7 +16,6 @@ use encoder::{Batch, Parameters, Pass, Pooling, SentenceEncoder};
 use text::Tokenizer;
 
 use crate::error::Result;
-use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss, initialise};
 use crate::start::Beginning;
 
@@ -129,23 +128,7 @@ impl SentenceTask {
     }
 }
 
-impl Recipe for SentenceRecipe {
-    type Task = SentenceTask;
-
-    fn frame(&self) -> Frame<'_> {
-        Frame {
-            tokenizer: &self.tokenizer,
-            out: &self.out,
-            optimizer: self.optimizer,
-            schedule: self.schedule,
-            saving: &self.saving,
-        }
-    }
-
-    fn task(self, tokenizer: Tokenizer) -> Result<SentenceTask> {
-        SentenceTask::new(self, tokenizer)
-    }
-}
+crate::recipe::leads_to!(SentenceRecipe, SentenceTask);
 
 impl Task for SentenceTask {
     type Batch = Step;

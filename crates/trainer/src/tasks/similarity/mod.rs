@@ -11,7 +11,6 @@ use serde::Serialize;
 use text::Tokenizer;
 
 use crate::error::{Error, Result};
-use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss};
 use crate::start::Beginning;
 use crate::tasks::sentence::Scored;
@@ -110,23 +109,7 @@ fn stretch(pairs: &mut Scored, data: &SimilarityData) -> Result<()> {
     Ok(())
 }
 
-impl Recipe for SimilarityRecipe {
-    type Task = SimilarityTask;
-
-    fn frame(&self) -> Frame<'_> {
-        Frame {
-            tokenizer: &self.tokenizer,
-            out: &self.out,
-            optimizer: self.optimizer,
-            schedule: self.schedule,
-            saving: &self.saving,
-        }
-    }
-
-    fn task(self, tokenizer: Tokenizer) -> Result<SimilarityTask> {
-        SimilarityTask::new(self, tokenizer)
-    }
-}
+crate::recipe::leads_to!(SimilarityRecipe, SimilarityTask);
 
 impl Task for SimilarityTask {
     type Batch = SimilarityBatch;

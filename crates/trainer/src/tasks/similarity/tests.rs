@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Run, recipe};
+use crate::{Recipe as _, Run, recipe};
 
 const RECIPE: &str = r#"
     seed = 3

@@ -14,7 +14,6 @@ use text::Tokenizer;
 use crate::batches::{Order, Rows, in_groups};
 use crate::error::Result;
 use crate::labels::Labels;
-use crate::recipe::{Frame, Recipe};
 use crate::run::{Task, TaskLoss};
 use crate::start::Beginning;
 use crate::tasks::classify::largest;
@@ -113,23 +112,7 @@ impl TagTask {
     }
 }
 
-impl Recipe for TagRecipe {
-    type Task = TagTask;
-
-    fn frame(&self) -> Frame<'_> {
-        Frame {
-            tokenizer: &self.tokenizer,
-            out: &self.out,
-            optimizer: self.optimizer,
-            schedule: self.schedule,
-            saving: &self.saving,
-        }
-    }
-
-    fn task(self, tokenizer: Tokenizer) -> Result<TagTask> {
-        TagTask::new(self, tokenizer)
-    }
-}
+crate::recipe::leads_to!(TagRecipe, TagTask);
 
 impl Task for TagTask {
     type Batch = TagBatch;
