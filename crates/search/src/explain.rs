@@ -32,7 +32,7 @@ pub(crate) fn explain(
             false => None,
         };
         let dense = cosine.map(|cosine| DenseExplanation {
-            rank: fused.dense.map(|place| place.rank),
+            rank: fused.dense.and_then(|place| place.rank),
             cosine: fused.dense.map_or(cosine, |place| place.score),
         });
         Ok(Explanation {
@@ -52,7 +52,7 @@ fn lexical(
 ) -> Result<LexicalExplanation, StoreError> {
     let terms = store.explain_matching(&request.words(), fused.passage)?;
     Ok(LexicalExplanation {
-        rank: fused.lexical.map(|place| place.rank),
+        rank: fused.lexical.and_then(|place| place.rank),
         score: match fused.lexical {
             Some(place) => place.score,
             None => terms.iter().map(|term| term.score).sum(),

@@ -197,7 +197,7 @@ pub struct FusionExplanation {
 pub struct FusionPart {
     /// The weight of the list.
     pub weight: f32,
-    /// The normalised score or the reciprocal rank; 0 when the passage is not in the list.
+    /// The normalised score or the reciprocal rank; 0 when the passage has no score in the list.
     pub value: f32,
     /// Their product.
     pub contribution: f32,

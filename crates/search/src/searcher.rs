@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use corpus::{FacetCount, MatchingQuery, NearestQuery, Passage, ReadStore, Scored, StoreError};
+use corpus::{FacetCount, MatchingQuery, NearestQuery, Passage, PassageRef, ReadStore, Scored, StoreError};
 use infer::{Embed, Rerank, Role};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::explain::explain;
-use crate::fusion::{Fused, fuse};
+use crate::fusion::{Fused, fuse, unmeasured};
 use crate::group::group;
 use crate::highlight::best_sentence;
 use crate::rerank::{self, Reranked};
@@ -128,8 +128,12 @@ impl Searcher<'_> {
         let lexical = self.lexical_list(request)?;
         timings.lexical = watch.lap_ms();
         let dense = self.dense_list(request, vector.as_deref())?;
+        let beyond = self.cosines(
+            vector.as_deref(),
+            unmeasured(request.mode, &request.fusion, &lexical, &dense),
+        )?;
         timings.dense = watch.lap_ms();
-        let fused = fuse(request.mode, &request.fusion, &lexical, &dense);
+        let fused = fuse(request.mode, &request.fusion, &lexical, &dense, &beyond);
         timings.fuse = watch.lap_ms();
         let passages: Vec<_> = fused.iter().map(|one| one.passage).collect();
         let passages = self.store.fetch(&passages)?;
@@ -191,6 +195,16 @@ impl Searcher<'_> {
             filter: request.filter.as_ref(),
             recall: if request.exact { 1.0 } else { request.recall },
         })?)
+    }
+
+    /// The passages with their cosines; without a vector there must be none.
+    fn cosines(&self, vector: Option<&[f32]>, passages: Vec<PassageRef>) -> Result<Vec<Scored>, SearchError> {
+        let cosines = match vector {
+            Some(vector) if !passages.is_empty() => self.store.similarities(vector, &passages)?,
+            _ => Vec::new(),
+        };
+        let pairs = passages.into_iter().zip(cosines);
+        Ok(pairs.map(|(passage, score)| Scored { passage, score }).collect())
     }
 
     /// Reorders the first candidates by the cross-encoder; says why when some were left out.

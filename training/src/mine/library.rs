@@ -187,7 +187,7 @@ pub(super) fn candidates(
 }
 
 fn ranked(mode: Mode, lexical: &[Scored], dense: &[Scored]) -> Vec<corpus::PassageRef> {
-    let mut fused = fusion::fuse(mode, &Fusion::Rrf { k: 60 }, lexical, dense);
+    let mut fused = fusion::fuse(mode, &Fusion::Rrf { k: 60 }, lexical, dense, &[]);
     fused.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)));
     fused.into_iter().map(|one| one.passage).collect()
 }

@@ -1,12 +1,13 @@
 //! Making one list of two.
 //!
 //! Whatever the method, a passage's score is `weight * value`, summed over the lists that hold it, where the
-//! value is a normalised score ([`weighted`]) or a reciprocal rank ([`rrf`]).
+//! value is a normalised score ([`weighted`]) or a reciprocal rank ([`rrf`]). Every passage has a cosine, also one
+//! that only the lexical list holds; weighted sums count it as they count those of the dense list.
 
 pub mod rrf;
 pub mod weighted;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use corpus::{PassageRef, Scored};
 
@@ -15,8 +16,8 @@ use crate::{Fusion, FusionPart, Mode};
 /// A passage's place in one list.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
-    /// From 1.
-    pub rank: usize,
+    /// From 1; none for a passage that the list does not hold, though its score is known.
+    pub rank: Option<usize>,
     /// The list's own score.
     pub score: f32,
     /// What it adds to the fused score.
@@ -32,16 +33,32 @@ pub struct Fused {
     pub score: f32,
     /// Its place in the lexical list.
     pub lexical: Option<Place>,
-    /// Its place in the dense list.
+    /// Its place in the dense list, or its cosine where that counts.
     pub dense: Option<Place>,
 }
 
+/// The passages of the lexical list whose cosines a fusion has to know besides those of the dense list.
+pub fn unmeasured(mode: Mode, fusion: &Fusion, lexical: &[Scored], dense: &[Scored]) -> Vec<PassageRef> {
+    if mode != Mode::Hybrid || !matches!(fusion, Fusion::Weighted { .. }) {
+        return Vec::new();
+    }
+    let measured: HashSet<PassageRef> = dense.iter().map(|scored| scored.passage).collect();
+    let passages = lexical.iter().map(|scored| scored.passage);
+    passages.filter(|passage| !measured.contains(passage)).collect()
+}
+
 /// Puts both lists together: every passage once, in no order worth relying on. In a mode of one list, that
-/// list's scores stay as they are.
-pub fn fuse(mode: Mode, fusion: &Fusion, lexical: &[Scored], dense: &[Scored]) -> Vec<Fused> {
+/// list's scores stay as they are. `beyond` has the cosines of what is [`unmeasured`].
+pub fn fuse(
+    mode: Mode,
+    fusion: &Fusion,
+    lexical: &[Scored],
+    dense: &[Scored],
+    beyond: &[Scored],
+) -> Vec<Fused> {
     let (lexical, dense) = (
-        places(lexical, mode, fusion, lexical_weight),
-        places(dense, mode, fusion, dense_weight),
+        places(lexical, &[], mode, fusion, lexical_weight),
+        places(dense, beyond, mode, fusion, dense_weight),
     );
     let mut fused: Vec<Fused> = Vec::with_capacity(lexical.len() + dense.len());
     let mut position = HashMap::with_capacity(lexical.len());
@@ -89,11 +106,13 @@ pub(crate) fn dense_weight(fusion: &Fusion) -> f32 {
 
 fn places(
     list: &[Scored],
+    beyond: &[Scored],
     mode: Mode,
     fusion: &Fusion,
     weight: fn(&Fusion) -> f32,
 ) -> Vec<(PassageRef, Place)> {
-    let scores: Vec<f32> = list.iter().map(|scored| scored.score).collect();
+    let all = || list.iter().chain(beyond);
+    let scores: Vec<f32> = all().map(|scored| scored.score).collect();
     let (weight, values) = match (mode, fusion) {
         (Mode::Lexical | Mode::Dense, _) => (1.0, scores),
         (Mode::Hybrid, Fusion::Weighted { .. }) => (weight(fusion), weighted::min_max(&scores)),
@@ -106,17 +125,19 @@ fn places(
             contribution: weight * value,
         };
         let place = Place {
-            rank: i + 1,
+            rank: (i < list.len()).then_some(i + 1),
             score: scored.score,
             part,
         };
         (scored.passage, place)
     };
-    list.iter().enumerate().zip(values).map(place).collect()
+    all().enumerate().zip(values).map(place).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -138,16 +159,35 @@ mod tests {
     fn weighted_by_hand() {
         let lexical = list(&[(1, 10.0), (2, 6.0), (3, 2.0)]);
         let dense = list(&[(3, 0.75), (1, 0.5), (4, 0.25)]);
-        let fused = fuse(Mode::Hybrid, &Fusion::default(), &lexical, &dense);
-        // lexical: 1, .5, 0; dense: 1, .5, 0; each halved.
-        assert_eq!(scores(&fused), [(1, 0.75), (2, 0.25), (3, 0.5), (4, 0.0)]);
+        let fusion = Fusion::default();
+        assert_eq!(
+            unmeasured(Mode::Hybrid, &fusion, &lexical, &dense),
+            [PassageRef(2)]
+        );
+        let fused = fuse(Mode::Hybrid, &fusion, &lexical, &dense, &list(&[(2, 0.0)]));
+        // lexical: 1, 1/2, 0; dense: 2/3, 0, 1, 1/3; each halved.
+        let expected = [(1, 5.0 / 6.0), (2, 0.25), (3, 0.5), (4, 1.0 / 6.0)];
+        for ((passage, score), (expected, by_hand)) in scores(&fused).into_iter().zip(expected) {
+            assert_eq!(passage, expected);
+            assert!((score - by_hand).abs() < 1e-6, "{passage} {score}");
+        }
+        let dense = fused
+            .iter()
+            .map(|one| (one.passage.0, one.dense.and_then(|place| place.rank)));
+        let ranks: BTreeMap<u64, Option<usize>> = dense.collect();
+        assert_eq!(
+            ranks,
+            BTreeMap::from([(1, Some(2)), (2, None), (3, Some(1)), (4, Some(3))])
+        );
     }
 
     #[test]
     fn reciprocal_ranks_by_hand() {
         let lexical = list(&[(1, 10.0), (2, 6.0)]);
         let dense = list(&[(2, 0.9), (3, 0.1)]);
-        let fused = fuse(Mode::Hybrid, &Fusion::Rrf { k: 60 }, &lexical, &dense);
+        let fusion = Fusion::Rrf { k: 60 };
+        assert!(unmeasured(Mode::Hybrid, &fusion, &lexical, &dense).is_empty());
+        let fused = fuse(Mode::Hybrid, &fusion, &lexical, &dense, &[]);
         let expected = [(1, 1.0 / 61.0), (2, 1.0 / 62.0 + 1.0 / 61.0), (3, 1.0 / 62.0)];
         assert_eq!(scores(&fused), expected);
     }
@@ -155,10 +195,12 @@ mod tests {
     #[test]
     fn one_list_keeps_its_scores() {
         let lexical = list(&[(1, 10.0), (2, 6.0)]);
-        let fused = fuse(Mode::Lexical, &Fusion::default(), &lexical, &[]);
+        let fusion = Fusion::default();
+        assert!(unmeasured(Mode::Lexical, &fusion, &lexical, &[]).is_empty());
+        let fused = fuse(Mode::Lexical, &fusion, &lexical, &[], &[]);
         assert_eq!(scores(&fused), [(1, 10.0), (2, 6.0)]);
-        assert_eq!(fused[1].lexical.map(|place| place.rank), Some(2));
-        assert!(fuse(Mode::Hybrid, &Fusion::default(), &[], &[]).is_empty());
+        assert_eq!(fused[1].lexical.and_then(|place| place.rank), Some(2));
+        assert!(fuse(Mode::Hybrid, &fusion, &[], &[], &[]).is_empty());
     }
 
     /// The definition, one passage at a time.
@@ -205,7 +247,11 @@ mod tests {
         ) {
             let weighted = Fusion::Weighted { lexical: weights.0, dense: weights.1 };
             for fusion in [Fusion::Rrf { k }, weighted] {
-                let fused = fuse(Mode::Hybrid, &fusion, &lexical, &dense);
+                let beyond = unmeasured(Mode::Hybrid, &fusion, &lexical, &dense);
+                let cosine = |passage: PassageRef| Scored { passage, score: (passage.0 % 5) as f32 - 3.0 };
+                let beyond: Vec<Scored> = beyond.into_iter().map(cosine).collect();
+                let fused = fuse(Mode::Hybrid, &fusion, &lexical, &dense, &beyond);
+                let dense: Vec<Scored> = dense.iter().chain(&beyond).copied().collect();
                 let mut passages: Vec<_> = lexical.iter().chain(&dense).map(|s| s.passage).collect();
                 passages.sort_unstable();
                 passages.dedup();
