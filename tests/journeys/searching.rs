@@ -39,7 +39,7 @@ fn an_answer_is_plain_when_piped_and_coloured_on_request() {
         "lexical  rank 1, BM25",
         "dense    rank",
         "cosine",
-        "fusion   weighted: 0.5 ×",
+        "fusion   weighted: 0.4 ×",
         "candidates, hybrid,",
         "embed",
     ] {

@@ -236,7 +236,7 @@ fn worst_gradient<'a>(gpu: &'a Outcome, host: &'a Outcome) -> Result<(&'a str, f
     for pair in pairs(gpu, host) {
         let (name, distance) = pair?;
         // A number that is none is the worst of all.
-        if !(distance <= worst.1) {
+        if distance.is_nan() || distance > worst.1 {
             worst = (name, distance);
         }
     }
