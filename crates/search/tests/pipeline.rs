@@ -75,6 +75,53 @@ fn dense_and_hybrid_rank_everything_within_depth() {
 }
 
 #[test]
+fn what_only_words_found_counts_with_its_cosine() {
+    let store = store(vec![
+        document("near", "", "qqrarex qqrarex"),
+        document("nearer", "", "rarex qqrarez"),
+        document("bird", "", "A rare bird."),
+        document(
+            "tale",
+            "",
+            "The rare and long tale of mountains, clouds and hidden vessels.",
+        ),
+    ]);
+    let (embed, ticks) = (PairEmbedder::default(), Ticks::default());
+    let rerank = ShortFirst(&ticks);
+    let request = SearchRequest {
+        depth: 2,
+        explain: true,
+        ..request("rare qqrare", Mode::Hybrid)
+    };
+    let response = searcher(&store, &embed, &rerank).search(&request).unwrap();
+    let explained: Vec<_> = response
+        .hits
+        .iter()
+        .filter_map(|hit| hit.explain.as_ref())
+        .collect();
+    let cosines: Vec<f32> = explained
+        .iter()
+        .filter_map(|one| Some(one.dense.as_ref()?.cosine))
+        .collect();
+    let (least, most) = cosines
+        .iter()
+        .fold((1.0_f32, -1.0_f32), |(least, most), &cosine| {
+            (least.min(cosine), most.max(cosine))
+        });
+    let mut beyond = Vec::new();
+    for one in explained {
+        let (dense, fusion) = (one.dense.as_ref().unwrap(), one.fusion.as_ref().unwrap());
+        let expected = (dense.cosine - least) / (most - least);
+        assert!((fusion.dense.value - expected).abs() < 1e-5, "{one:?}");
+        if dense.rank.is_none() {
+            beyond.push(fusion.dense.value);
+        }
+    }
+    assert_eq!(beyond.len(), 2, "{beyond:?}");
+    assert!(beyond.iter().any(|&value| value > 0.0), "{beyond:?}");
+}
+
+#[test]
 fn passages_of_a_document_stand_together() {
     let mut walls = request("walls of rome", Mode::Lexical);
     let grouped = search(&walls).unwrap();
