@@ -159,7 +159,10 @@ mod tests {
     fn weighted_by_hand() {
         let lexical = list(&[(1, 10.0), (2, 6.0), (3, 2.0)]);
         let dense = list(&[(3, 0.75), (1, 0.5), (4, 0.25)]);
-        let fusion = Fusion::default();
+        let fusion = Fusion::Weighted {
+            lexical: 0.5,
+            dense: 0.5,
+        };
         assert_eq!(
             unmeasured(Mode::Hybrid, &fusion, &lexical, &dense),
             [PassageRef(2)]
