@@ -60,6 +60,13 @@ impl Nccl {
         let device = variables
             .first()
             .map_or(Device::Cpu, |(_, var)| var.device().clone());
+        if !device.is_cuda() {
+            return Err(Error::Setting {
+                field: "compute.device",
+                value: "cpu".into(),
+                accepted: "cuda, where several GPUs train".into(),
+            });
+        }
         let stream = device.as_cuda_device()?.cuda_stream();
         let comm = Comm::from_rank(stream, rank, world, Id::uninit(id))
             .map_err(failed("meeting the other ranks"))?;

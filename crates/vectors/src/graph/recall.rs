@@ -63,7 +63,8 @@ impl Sample {
         let drawn = draw_rows(vectors, OWN * QUERIES, seed);
         let pair = |at: usize| {
             let (first, round) = (OWN * at % drawn.len(), OWN * at / drawn.len());
-            Sample::between(vectors, [drawn[first], drawn[(first + 1 + round) % drawn.len()]])
+            let second = (first + 1 + round % (drawn.len() - 1)) % drawn.len();
+            Sample::between(vectors, [drawn[first], drawn[second]])
         };
         (0..QUERIES).map(pair).collect()
     }
@@ -184,6 +185,7 @@ mod tests {
         pairs.sort_unstable();
         pairs.dedup();
         assert!(pairs.len() > 200, "{}", pairs.len());
+        assert!(pairs.iter().all(|[one, other]| one != other));
         Ok(())
     }
 

@@ -89,16 +89,16 @@ fn json_rows(file: usize, path: &Path, data: &ClassifyData, rows: &mut Vec<Row>)
 
 fn table_rows(file: usize, path: &Path, data: &ClassifyData, rows: &mut Vec<Row>) -> Result<()> {
     let mut lines = data::Lines::open(path)?;
-    let names: Vec<String> = match &data.columns {
-        Some(columns) => columns.clone(),
+    let (line, names) = match &data.columns {
+        Some(columns) => (1, columns.clone()),
         None => match lines.next().transpose()? {
-            Some((_, header)) => header.split('\t').map(str::to_owned).collect(),
+            Some((line, header)) => (line as usize, header.split('\t').map(str::to_owned).collect()),
             None => return Ok(()),
         },
     };
     let column = |name: &String| {
         let found = names.iter().position(|known| known == name);
-        found.ok_or_else(|| refuse(path, 1, missing(name, names.iter())))
+        found.ok_or_else(|| refuse(path, line, missing(name, names.iter())))
     };
     let (text, label) = (column(&data.text)?, column(&data.label)?);
     let pair = data.pair.as_ref().map(column).transpose()?;
