@@ -16,12 +16,13 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{document, id, settings};
 use corpus::{MatchingQuery, QueryText, ReadStore, WriteStore};
 use index::{Index, MergeSettings, WriterSettings, verify};
+use libtest_mimic::{Arguments, Trial};
 use serde_json::json;
 
 /// Set for the process that writes: the seed of what it does.
@@ -33,41 +34,17 @@ const IDS: u64 = 40;
 /// Steps after whose beginning a writer is killed.
 const STEPS: [&str; 7] = ["open", "add", "delete", "commit", "copy", "merge", "replace"];
 
-/// What the one test is called where tests are chosen by name.
-const NAME: &str = "killed_writers_lose_nothing";
-
-fn main() {
-    match std::env::var(CHILD) {
-        Ok(seed) => write(Path::new(&std::env::var(FOLDER).unwrap()), seed.parse().unwrap()),
-        Err(_) if std::env::args().any(|argument| argument == "--list") => println!("{NAME}: test"),
-        Err(_) if !is_wanted(std::env::args().skip(1)) => println!("{NAME} is not among the wanted tests"),
-        Err(_) => kill_loop(std::env::var(TRIALS).map_or(32, |trials| trials.parse().unwrap())),
+fn main() -> ExitCode {
+    if let Ok(seed) = std::env::var(CHILD) {
+        write(Path::new(&std::env::var(FOLDER).unwrap()), seed.parse().unwrap());
+        return ExitCode::SUCCESS;
     }
-}
-
-/// Whether the arguments that `cargo test` hands on ask for this test, as the standard harness reads them.
-fn is_wanted(mut arguments: impl Iterator<Item = String>) -> bool {
-    let (mut filters, mut skipped, mut exact, mut ignored) = (Vec::new(), Vec::new(), false, false);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--skip" => skipped.extend(arguments.next()),
-            "--test-threads" | "--format" | "--color" | "--logfile" | "--shuffle-seed" | "-Z" => {
-                arguments.next();
-            }
-            "--exact" => exact = true,
-            "--ignored" => ignored = true,
-            option if option.starts_with('-') => {}
-            _ => filters.push(argument),
-        }
-    }
-    let fits = |filter: &String| {
-        if exact {
-            NAME == filter
-        } else {
-            NAME.contains(filter.as_str())
-        }
-    };
-    !ignored && (filters.is_empty() || filters.iter().any(fits)) && !skipped.iter().any(fits)
+    let trials = std::env::var(TRIALS).map_or(32, |trials| trials.parse().unwrap());
+    let test = Trial::test("killed_writers_lose_nothing", move || {
+        kill_loop(trials);
+        Ok(())
+    });
+    libtest_mimic::run(&Arguments::from_args(), vec![test]).exit_code()
 }
 
 /// Small numbers at random (SplitMix64, Steele and others 2014).
