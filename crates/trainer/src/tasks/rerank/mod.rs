@@ -162,12 +162,12 @@ impl RerankTask {
     }
 }
 
-/// What sentence-transformers applies to the logit: a teacher's scores have any range, the others are
-/// probabilities or may as well be.
+/// What sentence-transformers applies to the logit. Only the binary loss makes a probability of it; what the others
+/// compare has any range, of which a sigmoid in 32 bits would make one number from 17 on.
 fn activation(loss: &RerankLoss) -> &'static str {
     match loss.kind {
-        RerankLossKind::MarginMse => "torch.nn.modules.linear.Identity",
-        _ => "torch.nn.modules.activation.Sigmoid",
+        RerankLossKind::Binary => "torch.nn.modules.activation.Sigmoid",
+        _ => "torch.nn.modules.linear.Identity",
     }
 }
 
