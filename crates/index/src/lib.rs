@@ -23,6 +23,7 @@ mod error;
 mod hash;
 mod index;
 mod inspect;
+mod live;
 mod manifest;
 mod map;
 mod merge;

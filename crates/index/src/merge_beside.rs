@@ -11,10 +11,10 @@ use corpus::{StoreError, WriteStore};
 use lexical::Part;
 use roaring::RoaringBitmap;
 
+use crate::live::Live;
 use crate::manifest::{SegmentEntry, segment_folder, segments_folder};
 use crate::merge::{Size, choose, choose_all};
 use crate::segment::{Documents, SegmentWriter};
-use crate::snapshot::Live;
 use crate::writer::{Closed, TURN_LOCK, lock_file, wait_for};
 use crate::{Index, Writer, WriterSettings, disk};
 

@@ -8,9 +8,9 @@ use roaring::RoaringBitmap;
 use serde::Serialize;
 use vectors::Vectors;
 
+use crate::live::read_deletes;
 use crate::manifest::{SegmentEntry, segment_folder};
 use crate::segment::Documents;
-use crate::snapshot::read_deletes;
 use crate::writer::lock;
 use crate::{Verification, Writer, WriterSettings, content_hash, verify};
 

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::content_hash;
 use crate::disk::{self, FileSum};
+use crate::live::read_deletes;
 use crate::manifest::{Manifest, SegmentEntry, segment_folder, segment_name, segments_folder};
 use crate::segment::{Documents, Segment};
-use crate::snapshot::read_deletes;
 
 /// The outcome of [`verify`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]

@@ -10,9 +10,9 @@ use lexical::{Analyzer, Synonyms};
 use roaring::RoaringBitmap;
 
 use crate::error;
+use crate::live::read_deletes;
 use crate::manifest::{Manifest, SegmentEntry, segment_folder};
 use crate::segment::{Segment, SegmentWriter, TEXT_BYTES_MAX};
-use crate::snapshot::read_deletes;
 use crate::{Snapshot, WriterSettings, content_hash};
 
 /// The one who writes to an index; holds its lock until it is dropped. What was not committed by then is gone.
