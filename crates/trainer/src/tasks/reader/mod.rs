@@ -3,6 +3,7 @@
 //! A text is read in windows that overlap. In a window without the answer the right place is the first token, so
 //! that the model learns to say "not here"; with questions that have no answer at all it learns to say "nowhere".
 
+mod altered;
 mod questions;
 mod recipe;
 mod scores;
@@ -36,7 +37,9 @@ pub struct ReaderTask {
     train: Questions,
     held_out: Questions,
     examples: Vec<Example>,
-    /// Questions without an answer that were made.
+    /// Questions of the files.
+    asked: usize,
+    /// Questions without an answer that were made of them.
     made: usize,
     order: Order,
 }
@@ -74,9 +77,12 @@ impl ReaderTask {
         recipe.tuning.check(begin.config.num_hidden_layers)?;
         check(&recipe)?;
         let read = |paths| Questions::read(paths, &tokenizer, recipe.data.question_tokens);
-        let (train, held_out) = (read(&recipe.data.squad)?, read(&recipe.data.held_out)?);
+        let (mut train, held_out) = (read(&recipe.data.squad)?, read(&recipe.data.held_out)?);
         let (share, near) = (recipe.data.unanswerable, recipe.data.unanswerable_near);
         let made = unanswerable::made(&train, share, near, recipe.seed);
+        let altered = altered::altered(&train, recipe.data.unanswerable_altered, recipe.seed);
+        let (asked, count) = (train.questions.len(), made.len() + altered.len());
+        train.push_unanswerable(altered, &tokenizer, recipe.data.question_tokens)?;
         let frame = tokenizer.pair_frame()?;
         let mut examples = Vec::new();
         for (at, question) in train.questions.iter().enumerate() {
@@ -100,7 +106,8 @@ impl ReaderTask {
         let model = SpanReader::new(&parameters, &begin.config)?;
         let begun = begin.describe(&begin.fill(&model.vars())?);
         Ok(Self {
-            made: made.len(),
+            asked,
+            made: count,
             recipe,
             tokenizer,
             frame,
@@ -136,6 +143,7 @@ fn check(recipe: &ReaderRecipe) -> Result<()> {
     for (field, share, most) in [
         ("data.unanswerable", data.unanswerable, 1.0),
         ("data.unanswerable_near", data.unanswerable_near, 1.0),
+        ("data.unanswerable_altered", data.unanswerable_altered, 1.0),
     ] {
         if !(0.0..=most).contains(&share) {
             return Err(Error::Setting {
@@ -200,7 +208,7 @@ impl Task for ReaderTask {
         format!(
             "{} questions of {} paragraphs and {} made without an answer; {} windows, {} of them with an answer, {} \
              batches an epoch; {}",
-            self.train.questions.len(),
+            self.asked,
             self.train.contexts.len(),
             self.made,
             self.examples.len(),

@@ -36,6 +36,8 @@ pub(super) struct Context {
 pub(super) struct Question {
     /// Its id in the file.
     pub(super) id: String,
+    /// Its text.
+    pub(super) text: String,
     /// Its tokens, cut.
     pub(super) ids: Vec<u32>,
     /// Number of its paragraph.
@@ -68,6 +70,30 @@ impl Questions {
         Ok(all)
     }
 
+    /// Adds questions that their paragraph does not answer: others, as numbers, with another text.
+    ///
+    /// # Errors
+    /// When the tokenizer refuses a text.
+    pub(super) fn push_unanswerable(
+        &mut self,
+        changed: Vec<(usize, String)>,
+        tokenizer: &Tokenizer,
+        question_tokens: usize,
+    ) -> Result<()> {
+        for (of, text) in changed {
+            let Question { id, context, .. } = &self.questions[of];
+            self.questions.push(Question {
+                id: format!("{id} altered"),
+                ids: cut_ids(tokenizer, &text, question_tokens)?,
+                text,
+                context: *context,
+                answers: Vec::new(),
+                tokens: None,
+            });
+        }
+        Ok(())
+    }
+
     fn article(
         &mut self,
         article: Article,
@@ -88,11 +114,10 @@ impl Questions {
                     expected: "an answer that stands where answer_start says".into(),
                     found: reason,
                 })?;
-                let mut ids = tokenizer.bare_ids(&question.question)?;
-                ids.truncate(question_tokens);
                 Ok(Question {
                     id: question.id,
-                    ids,
+                    ids: cut_ids(tokenizer, &question.question, question_tokens)?,
+                    text: question.question,
                     context: first + at,
                     answers: question.answers.into_iter().map(|answer| answer.text).collect(),
                     tokens,
@@ -109,6 +134,13 @@ impl Questions {
         self.articles.push(first..self.contexts.len());
         Ok(())
     }
+}
+
+/// The tokens of a question, up to so many.
+fn cut_ids(tokenizer: &Tokenizer, question: &str, question_tokens: usize) -> Result<Vec<u32>> {
+    let mut ids = tokenizer.bare_ids(question)?;
+    ids.truncate(question_tokens);
+    Ok(ids)
 }
 
 /// The tokens that the first answer covers; the error tells what stands there instead.

@@ -74,6 +74,10 @@ pub struct ReaderData {
     /// The share of them that gets the paragraph with the most of the question's rare words, and not just any.
     #[serde(default = "default_near")]
     pub unanswerable_near: f64,
+    /// Questions without an answer that are made by changing one thing in a question, as a share of those with one:
+    /// a name or a number becomes another one of its article, or an English word its opposite.
+    #[serde(default)]
+    pub unanswerable_altered: f64,
 }
 
 fn default_answer_tokens() -> usize {

@@ -131,6 +131,7 @@ mod tests {
     fn set() -> Questions {
         let question = |context: usize, answer: &str, ids: &[u32]| Question {
             id: String::new(),
+            text: String::new(),
             ids: ids.to_vec(),
             context,
             answers: vec![answer.to_owned()],
