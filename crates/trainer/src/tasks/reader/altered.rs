@@ -202,15 +202,12 @@ const OPPOSITES: [(&str, &str); 56] = [
     ("joined", "left"), ("gained", "lost"), ("built", "destroyed"), ("above", "below"), ("inside", "outside"),
 ];
 
+/// Of a word in small letters: others may be part of a name.
 fn opposites(word: &str) -> impl Iterator<Item = &'static str> {
-    let word = word.to_lowercase();
-    OPPOSITES
-        .iter()
-        .filter_map(move |&(one, other)| match word.as_str() {
-            word if word == one => Some(other),
-            word if word == other => Some(one),
-            _ => None,
-        })
+    OPPOSITES.iter().filter_map(move |&(one, other)| {
+        let turned = (word == one).then_some(other);
+        turned.or((word == other).then_some(one))
+    })
 }
 
 #[cfg(test)]
