@@ -13,9 +13,10 @@ pub(crate) struct EngineArgs {
     /// Threads of the models. Default: one for each core.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    pub(crate) precision: Precision,
+    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more. Default: the fewest
+    /// that cost a model at most half a point nDCG@10 where that was measured (eval precision --keep), else f32.
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<Precision>,
 }
 
 impl EngineArgs {

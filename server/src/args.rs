@@ -35,9 +35,10 @@ pub struct ServeArgs {
     /// Threads of the models. Default: one for each core.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    pub precision: Precision,
+    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more. Default: the fewest
+    /// that cost a model at most half a point nDCG@10 where that was measured (eval precision --keep), else f32.
+    #[arg(long, value_name = "TYPE")]
+    pub precision: Option<Precision>,
     /// Refuse to add, change and delete documents.
     #[arg(long)]
     pub read_only: bool,
@@ -59,7 +60,7 @@ impl ServeArgs {
             model: None,
             reranker: None,
             threads: None,
-            precision: Precision::default(),
+            precision: None,
             read_only: false,
             merge_threads: 1,
             merge_mib_per_s: None,

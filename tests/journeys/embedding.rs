@@ -56,7 +56,7 @@ fn vectors(journey: &Journey, name: &str) -> Rows {
         "arrow" => {
             let reader = arrow::ipc::reader::FileReader::try_new(file(), None).unwrap();
             assert_eq!(reader.schema().metadata()["cloze.model"], "bundled");
-            assert_eq!(reader.schema().metadata()["cloze.precision"], "f32");
+            assert_eq!(reader.schema().metadata()["cloze.precision"], "int8");
             of_batches(reader.map(Result::unwrap))
         }
         "parquet" => {
@@ -318,8 +318,8 @@ fn ctrl_c_keeps_what_is_finished_and_the_rest_must_fit() {
     );
     assert!(!journey.path("v.arrow").exists());
     // Another precision, and another input, would make a file of two kinds of rows.
-    let said = journey.cloze(&["embed", "in.jsonl", "-o", "v.arrow", "--precision", "int8"]);
-    let expected = "the interrupted run had --precision f32, this one has --precision int8";
+    let said = journey.cloze(&["embed", "in.jsonl", "-o", "v.arrow", "--precision", "f32"]);
+    let expected = "the interrupted run had --precision int8, this one has --precision f32";
     assert!(said.code == 1 && said.err.contains(expected), "{said:?}");
     let whole = std::fs::read_to_string(journey.path("in.jsonl")).unwrap();
     journey.put("in.jsonl", whole.replacen("text 7 ", "TEXT 7 times ", 1));

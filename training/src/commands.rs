@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use encoder::{ModelFiles, SentenceEncoder};
-use infer::{Embed as _, Role};
+use infer::{Embed as _, ModelSettings, Role};
 use launch::Exit;
 use text::{Tokenizer, vocabulary};
 use trainer::recipe::{Compute, Precision, Processor};
@@ -237,7 +237,10 @@ fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
     let (pairs, out) = (&options.pairs, &options.out);
     match options.device {
         Device::Cpu => {
-            let model = open_embedder(&options.model.to_string_lossy())?;
+            let model = open_embedder(
+                &options.model.to_string_lossy(),
+                &ModelSettings::new(launch::threads()),
+            )?;
             let embed = |texts: &[&str]| {
                 let vectors = model.embed(texts, Role::Passage);
                 vectors.map_err(|error| trainer::Error::Teacher(error.to_string()))

@@ -7,9 +7,9 @@ use infer::{Embedder, ModelSettings};
 ///
 /// # Errors
 /// When there is no such folder, or its files are no bi-encoder.
-pub(crate) fn open_embedder(name: &str) -> Result<Embedder> {
+pub(crate) fn open_embedder(name: &str, settings: &ModelSettings) -> Result<Embedder> {
     let files = bundled::open(name).with_context(|| format!("cannot open the model {name:?}"))?;
-    let embedder = Embedder::open(&files, &ModelSettings::new(launch::threads()))?;
+    let embedder = Embedder::open(&files, settings)?;
     launch::warn(&files.describe(), embedder.notes());
     Ok(embedder)
 }

@@ -20,7 +20,7 @@ type Files = &'static [(&'static str, &'static [u8])];
 static ENCODER: Files = files!(
     "encoder": "config.json", "model.safetensors", "tokenizer.json", "vocab.txt", "tokenizer_config.json",
         "special_tokens_map.json", "modules.json", "sentence_bert_config.json",
-        "config_sentence_transformers.json", "1_Pooling/config.json";
+        "config_sentence_transformers.json", "1_Pooling/config.json", "precision.json";
 );
 
 /// Scores pairs of a query and a passage; its card is `models/reranker/README.md`.

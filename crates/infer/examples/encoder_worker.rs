@@ -18,7 +18,7 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let settings = ModelSettings {
         threads: args[2].parse().unwrap(),
-        precision: args[3].parse().unwrap(),
+        precision: Some(args[3].parse().unwrap()),
     };
     let model = Embedder::open(&ModelFiles::folder(&args[1]).unwrap(), &settings).unwrap();
     let read = |path: &str| -> Vec<String> { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };

@@ -22,6 +22,7 @@ const ROUND_TEXTS: usize = 1024;
 /// A sentence-transformers model on the CPU.
 pub struct Embedder {
     engine: Engine,
+    precision: Precision,
     pooling: Pooling,
     projection: Option<Dense>,
     tokenizer: Tokenizer,
@@ -82,6 +83,7 @@ impl Embedder {
             pooling: layout.pooling,
             projection: projection.transpose().map_err(refuse)?,
             engine: opened.engine,
+            precision: opened.precision,
             fingerprint: opened.fingerprint,
             notes: opened.notes,
             longest,
@@ -97,6 +99,11 @@ impl Embedder {
     /// was measured to cost much.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// The number type of its arithmetic.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The instructions that its arithmetic runs on.

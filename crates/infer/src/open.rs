@@ -38,17 +38,38 @@ pub(crate) fn tokenize(error: text::Error) -> InferError {
 /// An encoder with what is known of where it came from.
 pub(crate) struct Opened {
     pub(crate) engine: Engine,
+    pub(crate) precision: Precision,
     pub(crate) fingerprint: String,
     /// What somebody who opened the model should know.
     pub(crate) notes: Vec<String>,
 }
 
-/// Opens the encoder of a model: from its packed form when there is one, else from its weights.
+/// Opens the encoder of a model in a precision, or in the one that is enough for it.
 pub(crate) fn open_engine(
     files: &ModelFiles,
     config: &Config,
-    precision: Precision,
+    precision: Option<Precision>,
 ) -> Result<Opened, String> {
+    let (quality, unread) = match Quality::open(files) {
+        Ok(quality) => (quality, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let enough = quality.as_ref().map_or(Precision::F32, Quality::enough);
+    let mut opened = open_in(files, config, precision.unwrap_or(enough))?;
+    let is_of_another = |quality: &Quality| quality.fingerprint != opened.fingerprint;
+    if precision.is_none() && quality.as_ref().is_some_and(is_of_another) {
+        opened = open_in(files, config, Precision::F32)?;
+    }
+    if let Some(quality) = quality {
+        let notes = quality.notes(&opened.fingerprint, opened.precision);
+        opened.notes.extend(notes);
+    }
+    opened.notes.extend(unread);
+    Ok(opened)
+}
+
+/// From its packed form when there is one, else from its weights.
+fn open_in(files: &ModelFiles, config: &Config, precision: Precision) -> Result<Opened, String> {
     let mut notes = Vec::new();
     let packed = PackedFile::open(files, precision).unwrap_or_else(|reason| {
         notes.push(format!(
@@ -70,16 +91,9 @@ pub(crate) fn open_engine(
             )
         }
     };
-    match Quality::open(files) {
-        Ok(quality) => notes.extend(
-            quality
-                .into_iter()
-                .flat_map(|quality| quality.notes(&fingerprint, precision)),
-        ),
-        Err(error) => notes.push(error.to_string()),
-    }
     Ok(Opened {
         engine,
+        precision,
         fingerprint,
         notes,
     })

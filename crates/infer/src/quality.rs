@@ -8,7 +8,7 @@ use crate::InferError;
 
 /// The file beside the model.
 const FILE: &str = "precision.json";
-/// A greater loss of nDCG@10 is told when a model is opened.
+/// A precision that loses more nDCG@10 is not chosen by itself, and told when a model is opened in it.
 const LOSS_MAX: f64 = 0.005;
 
 /// What was measured of a model.
@@ -33,6 +33,13 @@ pub struct Measured {
     pub ndcg_at_10_f32: f64,
     /// nDCG@10 in the precision.
     pub ndcg_at_10: f64,
+}
+
+impl Measured {
+    /// nDCG@10 that the precision costs.
+    fn loss(&self) -> f64 {
+        self.ndcg_at_10_f32 - self.ndcg_at_10
+    }
 }
 
 impl Quality {
@@ -82,17 +89,27 @@ impl Quality {
         write().map_err(|error| refuse(files, format!("{FILE}: {error}")))
     }
 
+    /// The precision with the fewest bits that was measured and lost no more than half a point nDCG@10 on any
+    /// collection; else f32.
+    pub fn enough(&self) -> Precision {
+        let is_enough = |precision: &Precision| {
+            let name = precision.to_string();
+            let mut here = self.measured.iter().filter(|measured| measured.precision == name);
+            here.clone().count() > 0 && here.all(|measured| measured.loss() <= LOSS_MAX)
+        };
+        let mut narrow = [Precision::Int8, Precision::Bf16].into_iter();
+        narrow.find(is_enough).unwrap_or(Precision::F32)
+    }
+
     /// What somebody who opens the model in this precision should know.
     pub(crate) fn notes(&self, fingerprint: &str, precision: Precision) -> Vec<String> {
         let name = precision.to_string();
         let here = self.measured.iter().filter(|measured| measured.precision == name);
-        let lost = here.filter(|measured| {
-            self.fingerprint == fingerprint && measured.ndcg_at_10_f32 - measured.ndcg_at_10 > LOSS_MAX
-        });
+        let lost = here.filter(|measured| self.fingerprint == fingerprint && measured.loss() > LOSS_MAX);
         lost.map(|measured| {
             format!(
                 "{name} loses {:.1} points nDCG@10 on {} (f32 {:.4}, {name} {:.4}): choose another precision",
-                100.0 * (measured.ndcg_at_10_f32 - measured.ndcg_at_10),
+                100.0 * measured.loss(),
                 measured.collection,
                 measured.ndcg_at_10_f32,
                 measured.ndcg_at_10,
@@ -145,6 +162,25 @@ mod tests {
             quality.notes("two", Precision::Int8).is_empty(),
             "half a point is accepted"
         );
+    }
+
+    #[test]
+    fn the_fewest_bits_that_lose_nothing_are_enough() {
+        let enough = |found: &[(&str, f64)]| {
+            let one = |&(precision, ndcg_at_10): &(&str, f64)| Measured {
+                precision: precision.into(),
+                ..measured("a", ndcg_at_10)
+            };
+            let quality = Quality {
+                fingerprint: "one".into(),
+                measured: found.iter().map(one).collect(),
+            };
+            quality.enough()
+        };
+        assert_eq!(enough(&[]), Precision::F32);
+        assert_eq!(enough(&[("int8", 0.699)]), Precision::Int8);
+        assert_eq!(enough(&[("int8", 0.699), ("int8", 0.6)]), Precision::F32);
+        assert_eq!(enough(&[("int8", 0.6), ("bf16", 0.7)]), Precision::Bf16);
     }
 
     #[test]

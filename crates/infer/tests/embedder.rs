@@ -6,11 +6,14 @@ mod support;
 use std::path::Path;
 
 use encoder::ModelFiles;
-use infer::{Embed, Embedder, InferError, ModelSettings, Precision, Role};
+use infer::{Embed, Embedder, InferError, Measured, ModelSettings, Precision, Quality, Role};
 use support::{DIMENSION, LONGEST};
 
 fn open_with(folder: &Path, threads: usize, precision: Precision) -> Result<Embedder, InferError> {
-    let settings = ModelSettings { threads, precision };
+    let settings = ModelSettings {
+        threads,
+        precision: Some(precision),
+    };
     Embedder::open(&ModelFiles::folder(folder).unwrap(), &settings)
 }
 
@@ -224,4 +227,40 @@ fn a_million_texts_and_a_text_of_a_million_characters() {
         );
     }
     assert!(model.embed(&[], Role::Query).unwrap().is_empty());
+}
+
+#[test]
+fn a_precision_that_was_measured_to_be_enough_is_the_default() {
+    let folder = support::model();
+    let files = ModelFiles::folder(folder.path()).unwrap();
+    let settings = |precision| ModelSettings {
+        threads: 1,
+        precision,
+    };
+    let opened = |precision| {
+        let model = Embedder::open(&files, &settings(precision)).unwrap();
+        (model.precision(), model.notes().len())
+    };
+    assert_eq!(opened(None), (Precision::F32, 0));
+
+    let fingerprint = open(folder.path()).fingerprint().to_owned();
+    let measured = |ndcg_at_10| Measured {
+        precision: "int8".into(),
+        collection: "a".into(),
+        queries: 10,
+        ndcg_at_10_f32: 0.7,
+        ndcg_at_10,
+    };
+    Quality::keep(&files, &fingerprint, vec![measured(0.698)]).unwrap();
+    assert_eq!(opened(None), (Precision::Int8, 0));
+    assert_eq!(opened(Some(Precision::F32)), (Precision::F32, 0));
+    Quality::keep(&files, &fingerprint, vec![measured(0.69)]).unwrap();
+    assert_eq!(opened(None), (Precision::F32, 0));
+    assert_eq!(opened(Some(Precision::Int8)), (Precision::Int8, 1));
+
+    // What was measured of another model says nothing of this one, and a damaged file is told.
+    Quality::keep(&files, "another", vec![measured(0.7)]).unwrap();
+    assert_eq!(opened(None), (Precision::F32, 0));
+    std::fs::write(folder.path().join("precision.json"), "{").unwrap();
+    assert_eq!(opened(None), (Precision::F32, 1));
 }

@@ -78,7 +78,7 @@ fn vectors_are_those_of_the_encoder() {
                 &files,
                 &ModelSettings {
                     threads: 2,
-                    precision,
+                    precision: Some(precision),
                 },
             )
             .unwrap();
@@ -127,7 +127,7 @@ fn scores_are_those_of_the_encoder() {
             &files,
             &ModelSettings {
                 threads: 2,
-                precision,
+                precision: Some(precision),
             },
         )
         .unwrap();
@@ -230,7 +230,16 @@ fn several_threads_on_one_text_change_no_bit() {
     let mut texts = texts();
     texts.push("nero sang ".repeat(300));
     for (precision, _) in PRECISIONS {
-        let open = |threads| Embedder::open(&files, &ModelSettings { threads, precision }).unwrap();
+        let open = |threads| {
+            Embedder::open(
+                &files,
+                &ModelSettings {
+                    threads,
+                    precision: Some(precision),
+                },
+            )
+            .unwrap()
+        };
         let one = open(1);
         for several in [open(2), open(3), open(4)] {
             for text in &texts {

@@ -15,7 +15,7 @@ fn open(folder: &Path, precision: Precision) -> (Vec<Vec<f32>>, String, Vec<Stri
         &files,
         &ModelSettings {
             threads: 1,
-            precision,
+            precision: Some(precision),
         },
     )
     .unwrap();

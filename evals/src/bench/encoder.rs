@@ -111,7 +111,13 @@ pub(super) fn run(options: &EncoderOptions, screen: &mut dyn Write) -> Result<Ex
     let files = bundled::open(&options.model).with_context(|| format!("the model {:?}", options.model))?;
     let open = |&precision: &Precision| -> Result<Runner> {
         let start = Instant::now();
-        let model = Embedder::open(&files, &ModelSettings { threads, precision })?;
+        let model = Embedder::open(
+            &files,
+            &ModelSettings {
+                threads,
+                precision: Some(precision),
+            },
+        )?;
         Ok(Runner {
             precision,
             model,

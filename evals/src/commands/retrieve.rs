@@ -154,7 +154,7 @@ pub(crate) fn run(options: &RetrieveOptions, show_progress: bool, screen: &mut d
     let threads = options.threads.unwrap_or_else(launch::threads);
     let model_settings = ModelSettings {
         threads,
-        precision: options.precision,
+        precision: Some(options.precision),
     };
     let models = Models::open(&options.model, options.reranker.as_deref(), &model_settings)?;
     let settings = options.settings(&models)?;

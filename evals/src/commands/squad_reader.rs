@@ -42,7 +42,7 @@ pub(super) fn run(
     })?;
     let settings = ModelSettings {
         threads: options.threads.unwrap_or_else(launch::threads),
-        precision: options.precision,
+        precision: Some(options.precision),
     };
     let reader = Reader::open(&files, &settings)?;
     launch::warn(model, reader.notes());

@@ -93,7 +93,10 @@ fn differences(options: &VerifyOptions, report: &Report, show_progress: bool) ->
     let name = options.model.as_deref().unwrap_or(&report.model.name);
     let reranker = report.reranker.as_ref().map(|reranker| reranker.name.as_str());
     let precision = report.settings.precision.parse().map_err(anyhow::Error::msg)?;
-    let model_settings = ModelSettings { threads, precision };
+    let model_settings = ModelSettings {
+        threads,
+        precision: Some(precision),
+    };
     let models = Models::open(name, options.reranker.as_deref().or(reranker), &model_settings)?;
     compare(
         &mut found,

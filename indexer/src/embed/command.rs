@@ -201,7 +201,7 @@ impl EmbedArgs {
         self.check_place()?;
         let made_by = MadeBy {
             fingerprint: embedder.fingerprint().to_owned(),
-            precision: self.engine.precision.to_string(),
+            precision: embedder.precision().to_string(),
             role: self.role.name().to_owned(),
         };
         let parts = Parts::open(&self.output, made_by, embedder.dimension(), self.restart)?;
@@ -252,7 +252,7 @@ impl EmbedArgs {
         let about = [
             ("cloze.model", remembered(&self.model)),
             ("cloze.fingerprint", embedder.fingerprint().to_owned()),
-            ("cloze.precision", self.engine.precision.to_string()),
+            ("cloze.precision", embedder.precision().to_string()),
             ("cloze.role", self.role.name().to_owned()),
             ("cloze.normalised", true.to_string()),
         ];

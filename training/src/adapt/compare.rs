@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use data::pairs;
-use infer::{Embed, Role};
+use infer::{Embed, ModelSettings, Role};
 use measure::{Bootstrap, Comparison, Interval, compare_paired};
 
 use super::corpus::Split;
@@ -105,7 +105,7 @@ impl Judged {
 
     /// nDCG@10 of each query. One passage is relevant, so the ideal is 1.
     fn values(&self, model: &Path) -> Result<Vec<f64>> {
-        let model = open_embedder(&model.to_string_lossy())?;
+        let model = open_embedder(&model.to_string_lossy(), &ModelSettings::new(launch::threads()))?;
         let texts = |texts: &[String], role| {
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             model.embed(&texts, role)

@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use data::jsonl;
 use index::Snapshot;
-use infer::{Embed, Role};
+use infer::{Embed, ModelSettings, Role};
 use launch::{Interrupt, Progress};
 use rayon::prelude::*;
 use search::Mode;
@@ -122,9 +122,13 @@ pub(crate) fn mine_pairs(args: &MineArgs, show_progress: bool, screen: &mut dyn 
 /// Options out of range; files that are damaged or cannot be written; an interrupt.
 pub(crate) fn mine(args: &MineArgs, show_progress: bool, interrupt: &Interrupt) -> Result<Counts> {
     args.check()?;
+    let settings = ModelSettings {
+        threads: launch::threads(),
+        precision: None,
+    };
     let model = match args.by {
         By::Lexical => None,
-        By::Dense | By::Hybrid => Some(open_embedder(&args.model)?),
+        By::Dense | By::Hybrid => Some(open_embedder(&args.model, &settings)?),
     };
     let embed = model.as_ref().map(|model| model as &dyn Embed);
     let pairs = Pairs::read(args)?;

@@ -45,7 +45,11 @@ pub(crate) struct DemoArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: &DemoArgs, show_progress: bool) -> anyhow::Result<Exit> {
-    let embedder = indexer::open_embedder(bundled::NAME, &ModelSettings::new(launch::threads()))?;
+    let settings = ModelSettings {
+        threads: launch::threads(),
+        precision: None,
+    };
+    let embedder = indexer::open_embedder(bundled::NAME, &settings)?;
     let folder = args
         .index
         .clone()
