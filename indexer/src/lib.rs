@@ -17,6 +17,7 @@ mod pipeline;
 mod reading;
 mod rejects;
 mod render;
+mod render_answer;
 mod search_command;
 mod seen;
 mod summary;

@@ -2,14 +2,15 @@
 
 use std::io::{self, Write};
 
+use crate::render_answer::render_answer;
 use anstyle::{AnsiColor, Style};
 use search::{Explanation, Fusion, Hit, SearchResponse, Span, Stage};
 
-const RANK: Style = Style::new().bold();
+pub(crate) const RANK: Style = Style::new().bold();
 const TITLE: Style = AnsiColor::Cyan.on_default().bold();
-const NAME: Style = AnsiColor::Green.on_default();
-const MARK: Style = AnsiColor::Yellow.on_default().bold();
-const FAINT: Style = Style::new().dimmed();
+pub(crate) const NAME: Style = AnsiColor::Green.on_default();
+pub(crate) const MARK: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const FAINT: Style = Style::new().dimmed();
 const WARNING: Style = AnsiColor::Red.on_default().bold();
 
 /// How much is shown.
@@ -35,6 +36,9 @@ impl Default for RenderSettings {
 /// # Errors
 /// When the output cannot be written.
 pub fn render(out: &mut dyn Write, response: &SearchResponse, settings: &RenderSettings) -> io::Result<()> {
+    if let Some(answered) = &response.answer {
+        render_answer(out, answered, settings.snippet_chars)?;
+    }
     for hit in &response.hits {
         render_hit(out, hit, settings)?;
     }
@@ -179,6 +183,7 @@ fn times(response: &SearchResponse) -> String {
         ("fetch", times.fetch),
         ("rerank", times.rerank),
         ("highlight", times.highlight),
+        ("answer", times.answer),
         ("explain", times.explain),
     ];
     let stages = stages.iter().filter(|(_, ms)| *ms >= 0.05);
@@ -187,7 +192,12 @@ fn times(response: &SearchResponse) -> String {
 }
 
 /// A stretch of at most `chars_max` characters around the best sentence, on one line, with its marks.
-fn snippet(text: &str, best: Option<Span>, marks: &[Span], chars_max: usize) -> (String, Vec<Span>) {
+pub(crate) fn snippet(
+    text: &str,
+    best: Option<Span>,
+    marks: &[Span],
+    chars_max: usize,
+) -> (String, Vec<Span>) {
     let start = match best {
         // What comes before a sentence is shown only when the text fits anyway.
         Some([start, _]) if text.chars().count() > chars_max => start,
@@ -231,14 +241,14 @@ fn push_line(line: &mut String, text: &str) {
 }
 
 /// The text with control characters and line ends as spaces, byte for byte, so that marks still fit.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_ascii_control() { ' ' } else { c })
         .collect()
 }
 
 /// The text in a style, its marks in another.
-fn marked(text: &str, marks: &[Span], style: Style) -> String {
+pub(crate) fn marked(text: &str, marks: &[Span], style: Style) -> String {
     let (mut out, mut at) = (String::new(), 0);
     for &[from, to] in marks {
         let (Some(before), Some(mark)) = (text.get(at..from), text.get(from..to)) else {

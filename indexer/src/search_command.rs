@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use corpus::{Filter, NearestQuery, StoreError, Syntax};
-use infer::{Embed, ModelSettings, Rerank, Reranker};
+use infer::{Embed, ModelSettings, Read, Reader, Rerank, Reranker};
 use launch::Exit;
-use search::{Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher};
+use search::{
+    AnswerRequest, Fusion, Mode, MonotonicClock, RerankRequest, SearchError, SearchRequest, Searcher,
+};
 
 use crate::index_command::open_index;
 use crate::model::{EngineArgs, open_embedder_of};
@@ -17,6 +19,7 @@ use crate::render::{RenderSettings, render};
 const EXAMPLES: &str = "\
 Examples:
   cloze search \"who designed the tower\" --index wiki
+  cloze search \"who designed the tower\" --index wiki --rerank bundled --answer bundled
   cloze search \"error 0x80070005\" --index docs --mode lexical --limit 3
   cloze search \"heat transfer\" --index papers --filter '{\"range\": {\"year\": {\"gte\": 1960}}}' --explain
   cloze search \"merge segments\" --index docs --json | jq -r '.hits[].document'";
@@ -68,6 +71,22 @@ pub struct SearchArgs {
     /// How much the cross-encoder's score counts beside the score before, 0 to 1. Default: what the model says of itself.
     #[arg(long, value_name = "SHARE", requires = "rerank")]
     rerank_weight: Option<f32>,
+    /// Reader that looks for the words that answer the question in the best passages, and says so when none of them
+    /// does: "bundled" or a folder.
+    #[arg(long, value_name = "NAME|DIR")]
+    answer: Option<String>,
+    /// How many of the best passages are read, 1 to 100.
+    #[arg(long, value_name = "N", default_value_t = AnswerRequest::default().passages, requires = "answer")]
+    answer_passages: usize,
+    /// How much surer than of no answer the reader has to be, as a difference of logits; more gives fewer and surer
+    /// answers. Default: what the model says of itself.
+    #[arg(
+        long,
+        value_name = "MARGIN",
+        requires = "answer",
+        allow_negative_numbers = true
+    )]
+    answer_threshold: Option<f32>,
     /// Show how each hit came to its place.
     #[arg(long)]
     explain: bool,
@@ -158,12 +177,18 @@ pub fn search(args: &SearchArgs) -> anyhow::Result<Exit> {
         .as_deref()
         .map(|name| open_reranker(name, &settings))
         .transpose()?;
+    let reader = args
+        .answer
+        .as_deref()
+        .map(|name| open_reader(name, &settings))
+        .transpose()?;
     let snapshot = index.snapshot()?;
     let clock = MonotonicClock::start();
     let searcher = Searcher {
         store: &*snapshot,
         embed: embedder.as_ref().map(|model| model as &dyn Embed),
         rerank: reranker.as_ref().map(|model| model as &dyn Rerank),
+        read: reader.as_ref().map(|model| model as &dyn Read),
         clock: &clock,
     };
     let mut out = anstream::stdout().lock();
@@ -196,6 +221,11 @@ impl SearchArgs {
                 budget_ms: None,
                 weight: self.rerank_weight,
             }),
+            answer: self.answer.as_ref().map(|_| AnswerRequest {
+                passages: self.answer_passages,
+                threshold: self.answer_threshold,
+                budget_ms: None,
+            }),
             explain: self.explain,
             syntax: self.syntax.into(),
             typos: self.typos,
@@ -213,6 +243,13 @@ fn open_reranker(name: &str, settings: &ModelSettings) -> anyhow::Result<Reranke
     let reranker = Reranker::open(&files, settings)?;
     launch::warn(name, reranker.notes());
     Ok(reranker)
+}
+
+fn open_reader(name: &str, settings: &ModelSettings) -> anyhow::Result<Reader> {
+    let files = bundled::open_reader(name).with_context(|| format!("cannot open the reader {name:?}"))?;
+    let reader = Reader::open(&files, settings)?;
+    launch::warn(name, reader.notes());
+    Ok(reader)
 }
 
 #[cfg(test)]

@@ -351,6 +351,7 @@ fn recall(store: &dyn ReadStore, embed: &dyn Embed, questions: &[Question]) -> a
         store,
         embed: Some(embed),
         rerank: None,
+        read: None,
         clock: &MonotonicClock::start(),
     };
     let mut sum = 0.0;

@@ -17,7 +17,7 @@ function el(tag, attributes = {}, ...children) {
 
 // ---- what is asked -------------------------------------------------------------------------------------------
 
-const state = { chips: [], filter: null, offset: 0, asked: null };
+const state = { chips: [], filter: null, offset: 0, asked: null, answer: null };
 
 /** `lang=en`, `year>=2001`, `open=true`, `author` (exists) as a filter; null for nothing. */
 function condition(text) {
@@ -53,6 +53,8 @@ function request() {
   };
   if (filter()) asked.filter = filter();
   if ($("rerank").checked) asked.rerank = {};
+  // Further pages have the answer of the first.
+  if ($("answer").checked && state.offset === 0) asked.answer = {};
   return asked;
 }
 
@@ -87,6 +89,7 @@ function remember() {
   for (const chip of state.chips) parameters.append("where", chip);
   if (state.filter) parameters.set("filter", JSON.stringify(state.filter));
   if (asked.rerank) parameters.set("rerank", "1");
+  if ($("answer").checked) parameters.set("answer", "1");
   history.replaceState(null, "", `?${parameters}`);
 }
 
@@ -97,6 +100,7 @@ function recall() {
     if (radio.value === parameters.get("mode")) radio.checked = true;
   }
   $("rerank").checked = parameters.has("rerank");
+  $("answer").checked = parameters.has("answer");
   state.chips = parameters.getAll("where").filter(condition);
   if (parameters.has("filter")) {
     $("filter").value = parameters.get("filter");
@@ -111,6 +115,7 @@ function complain(title, detail) {
   $("problem").replaceChildren(el("strong", {}, title), el("div", {}, detail ?? ""));
   $("problem").hidden = false;
   $("status").hidden = true;
+  $("answered").hidden = true;
   $("hits").replaceChildren();
   $("more").hidden = true;
 }
@@ -121,6 +126,7 @@ function show(answer) {
   summarise(answer);
   if (state.offset === 0) {
     $("hits").replaceChildren();
+    showAnswer(answer.answer ?? null);
     state.best = answer.hits[0]?.score ?? 0;
   }
   $("hits").append(...answer.hits.map(hitElement));
@@ -142,6 +148,63 @@ function summarise(answer) {
   }
   const list = stages.map(([name, time]) => el("li", {}, `${name} ${milliseconds(time)}`));
   $("stages").replaceChildren(bar, el("ul", {}, ...list));
+}
+
+/** The answer above the hits, or that there is none; nothing when none was asked for. */
+function showAnswer(answered) {
+  state.answer = answered?.best ?? null;
+  $("answered").hidden = answered === null;
+  if (answered === null) return $("answered").replaceChildren();
+  const { best, margin, threshold, passages_read: count, passages } = answered;
+  const read = `${count} passage${count === 1 ? "" : "s"}`;
+  const list = el("ol", {}, ...(passages ?? []).map((one) =>
+    el("li", {}, el("code", {}, one.margin === null ? "–" : one.margin.toFixed(2)), ` ${one.text} `,
+      el("small", {}, `${one.document}, passage ${one.chunk + 1}`))));
+  const details = count === 0 ? null : el("details", {}, el("summary", {}, `${read} read`), list);
+  if (best === null) {
+    const why = margin === null ? "" : `The best margin, ${margin.toFixed(2)}, is not above ${threshold.toFixed(2)}.`;
+    $("answered").replaceChildren(el("p", { class: "none" }, `No answer in the ${read} read`), el("p", { class: "where" }, why));
+  } else {
+    const jump = el("button", { type: "button", class: "jump", onclick: () => jumpTo(best.rank) }, `hit ${best.rank}`);
+    $("answered").replaceChildren(
+      el("p", { class: "words" }, best.text),
+      el("p", { class: "text" }, ...context(best)),
+      el("p", { class: "where" }, jump, ` ${best.title || best.document} · passage ${best.chunk + 1} · margin ${margin.toFixed(2)} above ${threshold.toFixed(2)}`));
+  }
+  if (details) $("answered").append(details);
+}
+
+/** The words in the passage, with some characters before and after them. */
+function context({ passage, span: [start, end] }) {
+  const bytes = new TextEncoder().encode(passage);
+  const cut = (from, to) => [...new TextDecoder().decode(bytes.subarray(from, to))];
+  const [before, after, most] = [cut(0, start), cut(end, bytes.length), 160];
+  const head = before.length > most ? `… ${before.slice(-most).join("").replace(/^\S*\s/u, "")}` : before.join("");
+  const tail = after.length > most ? `${after.slice(0, most).join("").replace(/\s\S*$/u, "")} …` : after.join("");
+  return [head, el("mark", { class: "answer" }, cut(start, end).join("")), tail];
+}
+
+/** Goes to a hit, bringing further pages until it is there, and opens it. */
+async function jumpTo(rank) {
+  const mine = state.answer;
+  while ($("hits").children.length < rank && !$("more").hidden && state.answer === mine) await search(state.offset + PAGE);
+  const hit = $("hits").children[rank - 1];
+  if (!hit || state.answer !== mine) return;
+  open(hit, true);
+  hit.focus();
+}
+
+/** What is marked in the passage of a hit: the terms and, where it is the answer's, the words that answer. */
+function marked(hit) {
+  const { answer } = state;
+  const terms = hit.highlights.text;
+  if (!answer || answer.document !== hit.document || answer.chunk !== hit.chunk) return [terms, hit.best_sentence];
+  const [start, end] = answer.span;
+  const apart = ([from, to]) => to <= start || from >= end;
+  const marks = [...terms.filter(apart), [start, end, "answer"]].sort(([a], [b]) => a - b);
+  const [first, last] = hit.best_sentence ?? [0, 0];
+  const isCut = [first, last].some((bound) => start < bound && bound < end);
+  return [marks, isCut ? null : hit.best_sentence];
 }
 
 function milliseconds(time) {
@@ -185,9 +248,10 @@ function open(item, yes) {
 
 /** The passage, from its best sentence on when that would be out of sight. */
 function snippet(hit) {
-  const all = pieces(hit.text, hit.highlights.text, hit.best_sentence);
+  const [marks, sentence] = marked(hit);
+  const all = pieces(hit.text, marks, sentence);
   const early = 240;
-  if (!hit.best_sentence || hit.best_sentence[0] < early) return all;
+  if (!sentence || sentence[0] < early) return all;
   const at = all.findIndex((piece) => piece.classList?.contains("sentence"));
   const before = el("span", { class: "before" }, ...all.slice(0, at));
   const dots = el("span", { class: "dots" }, "… ");
@@ -201,9 +265,9 @@ function pieces(text, marks, sentence) {
   const marked = (from, to) => {
     const nodes = [];
     let at = from;
-    for (const [start, end] of marks) {
+    for (const [start, end, kind] of marks) {
       if (start < from || end > to) continue;
-      nodes.push(cut(at, start), el("mark", {}, cut(start, end)));
+      nodes.push(cut(at, start), el("mark", { class: kind }, cut(start, end)));
       at = end;
     }
     nodes.push(cut(at, to));
@@ -339,7 +403,7 @@ document.addEventListener("keydown", (event) => {
 
 $("form").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 for (const radio of document.querySelectorAll("input[name=mode]")) radio.addEventListener("change", () => search());
-$("rerank").addEventListener("change", () => search());
+for (const choice of ["rerank", "answer"]) $(choice).addEventListener("change", () => search());
 $("explain").addEventListener("change", () => { for (const item of $("hits").children) open(item, $("explain").checked); });
 $("more").addEventListener("click", () => search(state.offset + PAGE));
 $("filter-apply").addEventListener("click", () => applyJson() && search());
@@ -356,6 +420,7 @@ async function about() {
   const count = (n) => n.toLocaleString("en").replaceAll(",", "\u202f");
   $("about").textContent = `${count(ready.index.documents)} documents · ${count(ready.index.passages)} passages · ${ready.model}`;
   $("rerank-choice").hidden = ready.reranker === null;
+  $("answer-choice").hidden = ready.reader === null;
 }
 
 about().catch((error) => complain("No answer", error.message));

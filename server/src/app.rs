@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corpus::{ReadStore, StoreError, StoreInfo};
-use infer::{Embed, Rerank, Scheduler, SchedulerSettings};
+use infer::{Embed, Read, Rerank, Scheduler, SchedulerSettings};
 use search::ingest::IngestSettings;
 use search::{MonotonicClock, Searcher};
 
@@ -24,6 +24,14 @@ pub struct NamedReranker {
     pub name: String,
     /// The model.
     pub model: Arc<dyn Rerank>,
+}
+
+/// A reader and the name by which answers call it.
+pub struct NamedReader {
+    /// Its name.
+    pub name: String,
+    /// The model.
+    pub model: Arc<dyn Read>,
 }
 
 /// Refuses an index whose vectors another model made.
@@ -55,6 +63,8 @@ pub struct Parts {
     pub model: String,
     /// The cross-encoder, if there is one.
     pub reranker: Option<NamedReranker>,
+    /// The reader, if there is one.
+    pub reader: Option<NamedReader>,
     /// How documents are cut and embedded: as they were when the index was made.
     pub ingest: IngestSettings,
     /// Refuse every write.
@@ -70,6 +80,7 @@ pub struct App {
     pub(crate) embed: Scheduler,
     pub(crate) model: String,
     pub(crate) reranker: Option<NamedReranker>,
+    pub(crate) reader: Option<NamedReader>,
     pub(crate) ingest: IngestSettings,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
@@ -94,6 +105,7 @@ impl App {
             embed,
             model,
             reranker,
+            reader,
             ingest,
             read_only,
             limits,
@@ -119,6 +131,7 @@ impl App {
             embed: Scheduler::start(Arc::clone(&embed), queue_settings(&*embed))?,
             model,
             reranker,
+            reader,
             ingest,
             limits,
             writer,
@@ -132,6 +145,7 @@ impl App {
             store,
             embed: Some(&self.embed),
             rerank: self.reranker.as_ref().map(|reranker| &*reranker.model),
+            read: self.reader.as_ref().map(|reader| &*reader.model),
             clock: &self.clock,
         }
     }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use index::{Index, MergeSettings, Settings};
-use infer::{Embed, Embedder, ModelSettings, Precision, Reranker};
+use infer::{Embed, Embedder, ModelSettings, Precision, Reader, Reranker};
 use search::ingest::IngestSettings;
 
 use crate::serve::serve_following;
-use crate::{App, Limits, NamedReranker, Parts, Stop};
+use crate::{App, Limits, NamedReader, NamedReranker, Parts, Stop};
 
 /// Answer searches over HTTP, with a search page.
 #[derive(Debug, Clone, clap::Args)]
@@ -32,6 +32,9 @@ pub struct ServeArgs {
     /// Cross-encoder for requests that rerank: "bundled" or a folder.
     #[arg(long, value_name = "NAME|DIR")]
     pub reranker: Option<PathBuf>,
+    /// Reader for searches that want an answer: "bundled" or a folder.
+    #[arg(long, value_name = "NAME|DIR")]
+    pub reader: Option<PathBuf>,
     /// Threads of the models. Default: one for each core.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -59,6 +62,7 @@ impl ServeArgs {
             port: 8080,
             model: None,
             reranker: None,
+            reader: None,
             threads: None,
             precision: None,
             read_only: false,
@@ -117,6 +121,11 @@ fn open(args: &ServeArgs) -> anyhow::Result<App> {
             .as_deref()
             .map(|folder| reranker(folder, &args.model_settings()))
             .transpose()?,
+        reader: args
+            .reader
+            .as_deref()
+            .map(|folder| reader(folder, &args.model_settings()))
+            .transpose()?,
         ingest: ingest_settings(&settings),
         read_only: args.read_only,
         limits: args.limits(),
@@ -151,6 +160,17 @@ fn reranker(folder: &Path, settings: &ModelSettings) -> anyhow::Result<NamedRera
     let model = Reranker::open(&files, settings)?;
     launch::warn(&name, model.notes());
     Ok(NamedReranker {
+        name: short_name(&name),
+        model: Arc::new(model),
+    })
+}
+
+fn reader(folder: &Path, settings: &ModelSettings) -> anyhow::Result<NamedReader> {
+    let name = folder.to_string_lossy();
+    let files = bundled::open_reader(&name).with_context(|| format!("cannot open the reader {name}"))?;
+    let model = Reader::open(&files, settings)?;
+    launch::warn(&name, model.notes());
+    Ok(NamedReader {
         name: short_name(&name),
         model: Arc::new(model),
     })

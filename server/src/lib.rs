@@ -21,7 +21,7 @@ mod serve;
 mod store;
 mod writer;
 
-pub use app::{App, NamedReranker, Parts};
+pub use app::{App, NamedReader, NamedReranker, Parts};
 pub use args::{ServeArgs, run};
 pub use limits::Limits;
 pub use routes::router;

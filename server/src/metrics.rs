@@ -139,6 +139,7 @@ impl Metrics {
             ("fetch", timings.fetch),
             ("rerank", timings.rerank),
             ("highlight", timings.highlight),
+            ("answer", timings.answer),
             ("explain", timings.explain),
             ("facets", timings.facets),
             ("total", timings.total),

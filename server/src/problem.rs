@@ -222,6 +222,7 @@ impl From<SearchError> for Problem {
                 accepted,
             } => Self::invalid(field, value, accepted),
             SearchError::NoReranker => no_reranker("rerank"),
+            SearchError::NoReader => no_reader(),
             SearchError::NoEmbedder(_) => Self::new(Kind::NotLoaded, error.to_string()),
             SearchError::Store(error) => error.into(),
             SearchError::Infer(error) => error.into(),
@@ -233,6 +234,12 @@ impl From<SearchError> for Problem {
 pub(crate) fn no_reranker(field: &str) -> Problem {
     let detail = "no reranker is loaded; start the server with --reranker DIR";
     Problem::new(Kind::NotLoaded, detail).with(field, Value::Null, "")
+}
+
+/// The request wants an answer, and there is no reader.
+fn no_reader() -> Problem {
+    let detail = "no reader is loaded; start the server with --reader NAME|DIR";
+    Problem::new(Kind::NotLoaded, detail).with("answer", Value::Null, "")
 }
 
 #[cfg(test)]

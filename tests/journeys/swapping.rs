@@ -1,14 +1,11 @@
 //! An index that goes over to another model, and back, while it is served.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Journey, lines};
+use crate::fixture::{Journey, Server, lines};
 
 /// Components that are left of the bundled encoder's vectors.
 const SHORTER: usize = 256;
@@ -73,62 +70,18 @@ fn spoil(journey: &Journey, model: &str) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// A server on a free port.
-struct Server {
-    process: Child,
-    address: String,
+fn best(server: &Server, query: &str) -> Value {
+    let request = json!({"query": query, "mode": "dense"});
+    server.ask("POST", "/v1/search", &request)["hits"][0]["document"].clone()
 }
 
-impl Server {
-    fn start(journey: &Journey) -> Self {
-        let mut process = journey
-            .command(&["serve", "--index", "index", "--port", "0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let out = process.stdout.as_mut().unwrap();
-        BufReader::new(out).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("http://").unwrap().to_owned();
-        Self { process, address }
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
-    }
-
-    fn best(&self, query: &str) -> Value {
-        let body = json!({"query": query, "mode": "dense"}).to_string();
-        self.ask("POST", "/v1/search", &body)["hits"][0]["document"].clone()
-    }
-
-    /// Asks until the server is of a model. Every search on the way has its answer.
-    fn comes_to(&self, model: &str) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while self.ask("GET", "/readyz", "")["model"] != model {
-            assert_eq!(self.best("quarry of stone"), "3");
-            assert!(Instant::now() < deadline, "the server does not follow");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+/// Asks until the server is of a model. Every search on the way has its answer.
+fn comes_to(server: &Server, model: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server.ask("GET", "/readyz", &Value::Null)["model"] != model {
+        assert_eq!(best(server, "quarry of stone"), "3");
+        assert!(Instant::now() < deadline, "the server does not follow");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -167,7 +120,7 @@ fn an_index_goes_over_to_another_model_and_back() {
     shorter_model(&journey, "shorter");
     shorter_model(&journey, "spoilt");
     spoil(&journey, "spoilt");
-    let server = Server::start(&journey);
+    let server = Server::start(&journey, &[]);
     let model = || journey.cloze(&["inspect", "--json"]).well().json()["settings"]["model"].clone();
 
     let said = journey.cloze(&["swap-model", "--model", "spoilt"]);
@@ -203,8 +156,8 @@ fn an_index_goes_over_to_another_model_and_back() {
     assert_eq!(said.json()["quality"]["after"], 1.0, "{said:?}");
     assert!(model().as_str().unwrap().ends_with("shorter"));
     journey.cloze(&["verify"]).well();
-    server.comes_to("shorter");
-    assert_eq!(server.best("quarry of stone"), "3");
+    comes_to(&server, "shorter");
+    assert_eq!(best(&server, "quarry of stone"), "3");
 
     // What is written by the new model is not lost when the old one comes back.
     journey.put(
@@ -215,8 +168,8 @@ fn an_index_goes_over_to_another_model_and_back() {
     journey.cloze(&["index", "--delete", "0"]).well();
     journey.cloze(&["swap-model", "--roll-back"]).well();
     assert_eq!(model(), "bundled");
-    server.comes_to("bundled");
-    assert_eq!(server.best("lighthouse on the cape"), "late");
+    comes_to(&server, "bundled");
+    assert_eq!(best(&server, "lighthouse on the cape"), "late");
     assert_eq!(journey.documents(), texts.len() as u64);
     journey.cloze(&["verify"]).well();
     let said = journey.cloze(&["swap-model", "--roll-back"]);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::InferError;
+use crate::{InferError, Reading};
 
 /// On which side of a search a text stands. Some models were trained with another prefix ("prompt") for each
 /// side; both are the same for the others.
@@ -66,6 +66,22 @@ pub trait Rerank: Send + Sync {
     fn weight(&self) -> f32 {
         1.0
     }
+
+    /// Names the model and its tokenizer by content.
+    fn fingerprint(&self) -> &str;
+}
+
+/// An extractive reader: the words of a text that answer a question, or that none do.
+pub trait Read: Send + Sync {
+    /// The best answer to each question in its text, in their order. A reading does not depend on the others of the
+    /// call, bit for bit; texts may have any length.
+    ///
+    /// # Errors
+    /// When the model cannot be run, or gives a number that is not finite.
+    fn read(&self, questions: &[(&str, &str)]) -> Result<Vec<Reading>, InferError>;
+
+    /// The margin of a [`Reading`] above which a text answers, where a search does not say.
+    fn threshold(&self) -> f32;
 
     /// Names the model and its tokenizer by content.
     fn fingerprint(&self) -> &str;

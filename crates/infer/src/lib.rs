@@ -1,8 +1,8 @@
-//! Texts in; vectors and scores out.
+//! Texts in; vectors, scores and answers out.
 //!
-//! [`Embed`] and [`Rerank`] are the contracts that the query pipeline, the indexer and the server know. Neither
-//! shows a tensor, a device or a model's architecture. [`Embedder`] and [`Reranker`] fulfil them with a model
-//! folder; [`Scheduler`] stands before any [`Embed`] and puts requests that come at the same time into one batch.
+//! [`Embed`], [`Rerank`] and [`Read`] are the contracts that the query pipeline, the indexer and the server know. None
+//! shows a tensor, a device or a model's architecture. [`Embedder`], [`Reranker`] and [`Reader`] fulfil them with a
+//! model folder; [`Scheduler`] stands before any [`Embed`] and puts requests that come at the same time into one batch.
 //! Models run unpadded over `kernels`, in the [`Precision`] of their [`ModelSettings`]; [`pack`] makes them open fast.
 
 mod answer;
@@ -24,7 +24,7 @@ mod threads;
 mod token_model;
 
 pub use answer::{ReaderSettings, Reading, WindowLogits};
-pub use contract::{Embed, Rerank, Role};
+pub use contract::{Embed, Read, Rerank, Role};
 pub use embedder::Embedder;
 pub use error::InferError;
 pub use kernels::{InstructionSet, Precision, burst};

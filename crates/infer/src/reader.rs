@@ -6,7 +6,7 @@ use text::PairFrame;
 use crate::answer::{ReaderSettings, Reading, WindowLogits};
 use crate::engine::Tokens;
 use crate::open::tokenize;
-use crate::{InferError, ModelSettings, TokenModel};
+use crate::{InferError, ModelSettings, Read, TokenModel};
 
 /// A question answering model on the CPU, which reads texts of any length in windows.
 pub struct Reader {
@@ -81,5 +81,19 @@ impl Reader {
             Reading::of_windows(&windows, self.settings.answer_tokens)
         });
         Ok(read.collect())
+    }
+}
+
+impl Read for Reader {
+    fn read(&self, questions: &[(&str, &str)]) -> Result<Vec<Reading>, InferError> {
+        Self::read(self, questions)
+    }
+
+    fn threshold(&self) -> f32 {
+        self.settings.threshold
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.model.fingerprint()
     }
 }

@@ -13,6 +13,7 @@ use crate::{InferError, ModelSettings, threads};
 /// An encoder with a head on every token, on the CPU.
 pub struct TokenModel {
     engine: Engine,
+    fingerprint: String,
     notes: Vec<String>,
     head: Head,
     tokenizer: Tokenizer,
@@ -103,6 +104,7 @@ impl TokenModel {
         let mut weights = Weights::open(files, &config, Precision::F32).map_err(refuse)?;
         Ok(Self {
             engine: opened.engine,
+            fingerprint: opened.fingerprint,
             notes: opened.notes,
             head: head(&mut weights, &config).map_err(refuse)?,
             width: config.hidden_size,
@@ -139,6 +141,11 @@ impl TokenModel {
         Ok(logits
             .map(|(encoding, logits)| TokenLogits { encoding, logits })
             .collect())
+    }
+
+    /// Names the model and its tokenizer by content.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// The tokenizer of the model.

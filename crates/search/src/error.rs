@@ -25,6 +25,9 @@ pub enum SearchError {
     /// Reranking was asked for, and there is no cross-encoder.
     #[error("rerank needs a cross-encoder, and none is open; accepted without one: null")]
     NoReranker,
+    /// An answer was asked for, and there is no reader.
+    #[error("answer needs a reader, and none is open; accepted without one: null")]
+    NoReader,
     /// The store failed, or was made by another model.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,14 +1,15 @@
-//! The query pipeline: embed the query, ask both lists, fuse, rerank, group, highlight, explain.
+//! The query pipeline: embed the query, ask both lists, fuse, rerank, group, highlight, answer, explain.
 //!
 //! ```text
 //! query ─┬─ matching (BM25) ──┐
-//!        └─ embed ─ nearest ──┴─ fuse ─ rerank ─ group ─ page ─ highlight ─ explain
+//!        └─ embed ─ nearest ──┴─ fuse ─ rerank ─ group ─ page ─ highlight ─ answer ─ explain
 //! ```
 //!
 //! It knows the traits of `corpus` and `infer`, never the store or the model behind them. Each step is a pure
 //! function in its own file; [`Searcher`] is the one place that calls the store, the models and the clock.
 //! [`ingest`] is the way in: documents to passages with vectors. [`memory`] is the slow, obvious store.
 
+mod answer;
 mod clock;
 mod error;
 mod explain;
@@ -25,9 +26,10 @@ mod searcher;
 pub use clock::{Clock, MonotonicClock};
 pub use error::SearchError;
 pub use highlight::best_sentence;
-pub use request::{Fusion, Mode, RerankRequest, SearchRequest};
+pub use request::{AnswerRequest, Fusion, Mode, RerankRequest, SearchRequest};
 pub use response::{
-    DenseExplanation, Explanation, Facet, FusionExplanation, FusionPart, Highlights, Hit, LexicalExplanation,
-    OtherPassage, RerankExplanation, SearchResponse, Span, Stage, Timings,
+    Answered, BestAnswer, DenseExplanation, Explanation, Facet, FusionExplanation, FusionPart, Highlights,
+    Hit, LexicalExplanation, OtherPassage, ReadPassage, RerankExplanation, SearchResponse, Span, Stage,
+    Timings,
 };
 pub use searcher::Searcher;

@@ -119,6 +119,39 @@ impl Default for RerankRequest {
     }
 }
 
+/// Reading the best passages for the words that answer the query.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerRequest {
+    /// How many of the best passages are read. They are the first of the whole order, so the answer does not depend
+    /// on `limit`, `offset` and `group`.
+    #[serde(default = "AnswerRequest::default_passages")]
+    pub passages: usize,
+    /// A passage answers when its margin (how much surer the reader is of the words than of there being no answer)
+    /// is above this. Left out, it is what the model says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// No further batch is begun after this time; the response then says that it is degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_ms: Option<u64>,
+}
+
+impl AnswerRequest {
+    fn default_passages() -> usize {
+        10
+    }
+}
+
+impl Default for AnswerRequest {
+    fn default() -> Self {
+        Self {
+            passages: Self::default_passages(),
+            threshold: None,
+            budget_ms: None,
+        }
+    }
+}
+
 /// One search. In JSON only `query` is required and unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,7 +171,7 @@ pub struct SearchRequest {
     /// Only documents that fulfil this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<Filter>,
-    /// How the query is read. With a syntax it has to be a lexical search without reranking: models know
+    /// How the query is read. With a syntax it has to be a lexical search without reranking and answer: models know
     /// nothing of signs and conditions.
     #[serde(default)]
     pub syntax: Syntax,
@@ -160,6 +193,9 @@ pub struct SearchRequest {
     /// Whether a cross-encoder reorders the best.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerank: Option<RerankRequest>,
+    /// Whether the best passages are read for an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRequest>,
     /// Whether a document is shown once, by its best passage.
     #[serde(default = "yes")]
     pub group: bool,
@@ -199,7 +235,11 @@ impl SearchRequest {
     pub const FACETS_MAX: usize = 16;
     /// Most values of a field that are listed.
     pub const FACET_VALUES_MAX: usize = 100;
-    /// Longest budget of a reranking, in milliseconds.
+    /// Most passages that are read for an answer.
+    pub const ANSWER_PASSAGES_MAX: usize = 100;
+    /// Greatest threshold of an answer; the least is its negative.
+    pub const ANSWER_THRESHOLD_MAX: f32 = 1000.0;
+    /// Longest budget of a reranking or a reading, in milliseconds.
     pub const BUDGET_MS_MAX: u64 = 60_000;
 
     /// A search with the default settings.
@@ -216,6 +256,7 @@ impl SearchRequest {
             fusion: Fusion::default(),
             depth: Self::default_depth(),
             rerank: None,
+            answer: None,
             group: true,
             highlight: true,
             explain: false,
@@ -258,8 +299,10 @@ impl SearchRequest {
             let accepted = format!("1 to {} characters", Self::QUERY_CHARS_MAX);
             return refuse("query", format!("{chars} characters long"), accepted);
         }
-        if self.syntax == Syntax::Query && (self.mode != Mode::Lexical || self.rerank.is_some()) {
-            return refuse("syntax", "query", "plain, or the mode lexical without reranking");
+        let asks_a_model = self.mode != Mode::Lexical || self.rerank.is_some() || self.answer.is_some();
+        if self.syntax == Syntax::Query && asks_a_model {
+            let accepted = "plain, or the mode lexical without reranking and answer";
+            return refuse("syntax", "query", accepted);
         }
         if self.typos && !self.mode.is_lexical() {
             return refuse("typos", "true", "false, or a mode that looks words up");
@@ -285,7 +328,29 @@ impl SearchRequest {
                 within("rerank.weight", weight, 0.0, 1.0)?;
             }
         }
+        if let Some(answer) = self.answer {
+            answer.validate()?;
+        }
         self.fusion.validate()
+    }
+}
+
+impl AnswerRequest {
+    fn validate(&self) -> Result<(), SearchError> {
+        within(
+            "answer.passages",
+            self.passages,
+            1,
+            SearchRequest::ANSWER_PASSAGES_MAX,
+        )?;
+        if let Some(threshold) = self.threshold {
+            let most = SearchRequest::ANSWER_THRESHOLD_MAX;
+            within("answer.threshold", threshold, -most, most)?;
+        }
+        match self.budget_ms {
+            Some(budget_ms) => within("answer.budget_ms", budget_ms, 1, SearchRequest::BUDGET_MS_MAX),
+            None => Ok(()),
+        }
     }
 }
 
@@ -359,11 +424,13 @@ mod tests {
     }
 
     #[test]
-    fn fusion_and_rerank_have_defaults_of_their_own() {
-        let json = r#"{"query": "a", "fusion": {"method": "rrf"}, "rerank": {}}"#;
+    fn fusion_rerank_and_answer_have_defaults_of_their_own() {
+        let json = r#"{"query": "a", "fusion": {"method": "rrf"}, "rerank": {}, "answer": {}}"#;
         let request: SearchRequest = serde_json::from_str(json).unwrap();
         assert_eq!(request.fusion, Fusion::Rrf { k: 60 });
         assert_eq!(request.rerank, Some(RerankRequest::default()));
+        assert_eq!(request.answer, Some(AnswerRequest::default()));
+        assert!(serde_json::from_str::<AnswerRequest>(r#"{"top": 3}"#).is_err());
         let json = r#"{"query": "a", "fusion": {"method": "weighted", "dense": 1}}"#;
         let request: SearchRequest = serde_json::from_str(json).unwrap();
         let expected = Fusion::Weighted {
@@ -402,6 +469,31 @@ mod tests {
                 r#"{"query": "a", "rerank": {"budget_ms": 0}}"#,
                 "rerank.budget_ms",
                 "0",
+            ),
+            (
+                r#"{"query": "a", "answer": {"passages": 0}}"#,
+                "answer.passages",
+                "0",
+            ),
+            (
+                r#"{"query": "a", "answer": {"passages": 101}}"#,
+                "answer.passages",
+                "101",
+            ),
+            (
+                r#"{"query": "a", "answer": {"threshold": -1e4}}"#,
+                "answer.threshold",
+                "-10000",
+            ),
+            (
+                r#"{"query": "a", "answer": {"budget_ms": 60001}}"#,
+                "answer.budget_ms",
+                "60001",
+            ),
+            (
+                r#"{"query": "a", "mode": "lexical", "syntax": "query", "answer": {}}"#,
+                "syntax",
+                "query",
             ),
             (
                 r#"{"query": "a", "fusion": {"method": "rrf", "k": 0}}"#,

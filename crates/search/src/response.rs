@@ -39,6 +39,9 @@ impl From<Mode> for Stage {
 pub struct SearchResponse {
     /// The page that was asked for, best first.
     pub hits: Vec<Hit>,
+    /// What reading the best passages gave, when that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answered>,
     /// How far the answer came.
     pub stage: Stage,
     /// Why it is less than was asked for; none when it is not.
@@ -53,6 +56,59 @@ pub struct SearchResponse {
     pub timings_ms: Timings,
     /// The commit of the store that was read.
     pub generation: u64,
+}
+
+/// What came of reading the best passages. That none of them answers is an outcome too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answered {
+    /// The words with the greatest margin, when it is above the threshold; none when no passage answers.
+    pub best: Option<BestAnswer>,
+    /// The greatest margin of any passage: how much surer the reader is of its words than of there being no answer,
+    /// in logits. None when no passage was read.
+    pub margin: Option<f32>,
+    /// What a margin has to be above.
+    pub threshold: f32,
+    /// How many passages were read.
+    pub passages_read: usize,
+    /// What each of them gave, in the order of the search; when explanations were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passages: Option<Vec<ReadPassage>>,
+}
+
+/// The words of a passage that answer the query.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BestAnswer {
+    /// The words.
+    pub text: String,
+    /// The document.
+    pub document: DocumentId,
+    /// Its title.
+    pub title: String,
+    /// Which passage of the document, from 0.
+    pub chunk: u32,
+    /// The passage.
+    pub passage: String,
+    /// Where the words stand in `passage`, in bytes.
+    pub span: Span,
+    /// Where they stand in the document's text, in bytes.
+    pub document_span: Span,
+    /// The rank of the hit that shows the passage, alone or as one of its document, whichever page it is on.
+    pub rank: usize,
+}
+
+/// What the reader makes of one passage.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReadPassage {
+    /// The document.
+    pub document: DocumentId,
+    /// Which passage of it, from 0.
+    pub chunk: u32,
+    /// Its best words, whether they answer or not; empty when it has none.
+    pub text: String,
+    /// Where they stand in the passage, in bytes.
+    pub span: Span,
+    /// Their margin; none without words.
+    pub margin: Option<f32>,
 }
 
 /// The values of a metadata field.
@@ -79,6 +135,8 @@ pub struct Timings {
     pub fuse: f64,
     /// The cross-encoder.
     pub rerank: f64,
+    /// The reader.
+    pub answer: f64,
     /// Counting values of metadata.
     pub facets: f64,
     /// Marking terms and sentences of the page.

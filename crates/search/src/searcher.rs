@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use corpus::{FacetCount, MatchingQuery, NearestQuery, Passage, PassageRef, ReadStore, Scored, StoreError};
-use infer::{Embed, Rerank, Role};
+use infer::{Embed, Read, Rerank, Role};
 
+use crate::answer::{self, Readings};
 use crate::clock::{Clock, Stopwatch};
 use crate::explain::explain;
 use crate::fusion::{Fused, fuse, unmeasured};
@@ -13,8 +14,8 @@ use crate::group::group;
 use crate::highlight::best_sentence;
 use crate::rerank::{self, Reranked};
 use crate::{
-    Facet, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest, SearchError, SearchRequest,
-    SearchResponse, Span, Stage, Timings,
+    AnswerRequest, Answered, Facet, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest,
+    SearchError, SearchRequest, SearchResponse, Span, Stage, Timings,
 };
 
 /// Answers searches over one snapshot of a store. It borrows everything and costs nothing to make.
@@ -26,7 +27,9 @@ pub struct Searcher<'a> {
     pub embed: Option<&'a dyn Embed>,
     /// The cross-encoder; without it no search may ask for reranking.
     pub rerank: Option<&'a dyn Rerank>,
-    /// Times the stages, and bounds a reranking.
+    /// The reader; without it no search may ask for an answer.
+    pub read: Option<&'a dyn Read>,
+    /// Times the stages, and bounds a reranking and a reading.
     pub clock: &'a dyn Clock,
 }
 
@@ -102,6 +105,9 @@ impl Searcher<'_> {
         if request.rerank.is_some() && self.rerank.is_none() {
             return Err(SearchError::NoReranker);
         }
+        if request.answer.is_some() && self.read.is_none() {
+            return Err(SearchError::NoReader);
+        }
         if !request.mode.is_dense() {
             return Ok(());
         }
@@ -140,14 +146,20 @@ impl Searcher<'_> {
         timings.fetch = watch.lap_ms();
         let mut candidates = in_order(fused, passages);
         timings.fuse += watch.lap_ms();
-        let degraded = match request.rerank {
+        let left_out = match request.rerank {
             Some(rerank) => self.reorder(request, rerank, &mut candidates)?,
             None => None,
         };
         timings.rerank = watch.lap_ms();
-        let (groups, total_candidates) = page(request, &candidates);
+        let all = grouped(request, &candidates);
+        let groups = page(request, &all, &candidates);
         let mut hits = self.hits(request, &groups)?;
         timings.highlight = watch.lap_ms();
+        let answer = match request.answer {
+            Some(wanted) => Some(self.read_best(request, wanted, &candidates, &all)?),
+            None => None,
+        };
+        timings.answer = watch.lap_ms();
         if request.explain {
             let best: Vec<&Candidate> = groups.iter().filter_map(|group| group.first().copied()).collect();
             let explanations = explain(self.store, request, vector.as_deref(), &best)?;
@@ -159,11 +171,14 @@ impl Searcher<'_> {
         let facets = self.facets(request)?;
         timings.facets = watch.lap_ms();
         timings.total = timings.embed + watch.total_ms();
+        let (answer, unread) = answer.unzip();
+        let reasons: Vec<String> = left_out.into_iter().chain(unread.flatten()).collect();
         Ok(SearchResponse {
             hits,
+            answer,
             stage: request.rerank.map_or(request.mode.into(), |_| Stage::Reranked),
-            degraded,
-            total_candidates,
+            degraded: (!reasons.is_empty()).then(|| reasons.join("; ")),
+            total_candidates: all.len(),
             facets,
             timings_ms: timings,
             generation: self.store.info().generation,
@@ -241,6 +256,32 @@ impl Searcher<'_> {
         });
         *candidates = reordered.collect();
         Ok(degraded)
+    }
+
+    /// Reads the first candidates for an answer; says why when some were left out. `groups` are the hits of all
+    /// pages.
+    fn read_best(
+        &self,
+        request: &SearchRequest,
+        wanted: AnswerRequest,
+        candidates: &[Candidate],
+        groups: &[Vec<usize>],
+    ) -> Result<(Answered, Option<String>), SearchError> {
+        let model = self.read.ok_or(SearchError::NoReader)?;
+        let passages: Vec<&Passage> = candidates
+            .iter()
+            .take(wanted.passages)
+            .map(|one| &one.passage)
+            .collect();
+        let texts: Vec<&str> = passages.iter().map(|passage| passage.text.as_str()).collect();
+        let Readings { readings, degraded } =
+            answer::read(model, &request.query, &texts, wanted.budget_ms, self.clock)?;
+        let threshold = wanted.threshold.unwrap_or(model.threshold());
+        let mut answered = answer::outcome(&passages, &readings, threshold, groups);
+        if !request.explain {
+            answered.passages = None;
+        }
+        Ok((answered, degraded))
     }
 
     /// The values that documents have in the fields that were asked for.
@@ -354,14 +395,22 @@ fn in_order(fused: Vec<Fused>, passages: Vec<Passage>) -> Vec<Candidate> {
     candidates
 }
 
-/// The groups of the page that is asked for, each with at least one candidate, best first; and how many groups
-/// there are in all.
-fn page<'c>(request: &SearchRequest, candidates: &'c [Candidate]) -> (Vec<Vec<&'c Candidate>>, usize) {
-    let groups = match request.group {
+/// The candidates of each hit, over all pages, best first.
+fn grouped(request: &SearchRequest, candidates: &[Candidate]) -> Vec<Vec<usize>> {
+    match request.group {
         true => group(candidates.iter().map(|one| &one.passage.document)),
         false => (0..candidates.len()).map(|i| vec![i]).collect(),
-    };
+    }
+}
+
+/// The groups of the page that is asked for, each with at least one candidate, best first.
+fn page<'c>(
+    request: &SearchRequest,
+    groups: &[Vec<usize>],
+    candidates: &'c [Candidate],
+) -> Vec<Vec<&'c Candidate>> {
     let wanted = groups.iter().skip(request.offset).take(request.limit);
-    let page = wanted.map(|group| group.iter().map(|&i| &candidates[i]).collect());
-    (page.collect(), groups.len())
+    wanted
+        .map(|group| group.iter().map(|&i| &candidates[i]).collect())
+        .collect()
 }

@@ -290,6 +290,7 @@ fn retrieve_all(setting: &Setting<'_>, settings: &Settings, store: &Store) -> Re
         store: store.snapshot.as_ref(),
         embed: known.as_ref().map(|known| known as &dyn Embed),
         rerank: setting.models.reranker(),
+        read: None,
         clock: &MonotonicClock::start(),
     };
     let answer = |&mode: &EvalMode| {

@@ -17,6 +17,7 @@ struct Ready<'a> {
     status: &'static str,
     model: &'a str,
     reranker: Option<&'a str>,
+    reader: Option<&'a str>,
     read_only: bool,
     index: StoreInfo,
 }
@@ -28,6 +29,7 @@ pub(super) async fn alive() -> Response {
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let index = info(&app).await?;
     let reranker = app.reranker.as_ref().map(|reranker| reranker.name.as_str());
+    let reader = app.reader.as_ref().map(|reader| reader.name.as_str());
     let (model, read_only) = (app.model.as_str(), app.read_only());
     Ok(json(
         StatusCode::OK,
@@ -35,6 +37,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Probl
             status: "ready",
             model,
             reranker,
+            reader,
             read_only,
             index,
         },

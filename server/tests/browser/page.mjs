@@ -12,6 +12,7 @@ const documents = [
   { id: "browser test/größe", title: `The ${WORD} of Zürich`, text: `Größe 東京 🗼 first. A ${WORD} has its naïve place here. And a third sentence.`, metadata: { lang: "de", year: 2001, tags: ["a", "b"] } },
   { id: "browser test/markup", title: `<img src=x onerror="window.broken=1"> ${WORD}`, text: `<script>window.broken = 1</script> <b>${WORD}</b> & "quotes"`, metadata: { lang: "en", note: "<i>x</i>" } },
   { id: "browser test/long", title: `A long one on the ${WORD}`, text: `${"This comes before. ".repeat(16)}Only here stands the ${WORD} in its sentence.`, metadata: { lang: "en", year: 1999 } },
+  { id: "browser test/bridge", title: "The bridge", text: `${"It is very old and often drawn. ".repeat(12)}The größte bridge of Velmora was built of red granite in 1587. Nobody knows why.`, metadata: { kind: "answer" } },
   ...Array.from({ length: 12 }, (_, n) => ({ id: `browser test/${n}`, title: `Number ${n}`, text: `Filler ${n} with a ${WORD} in it, and nothing else of interest.`, metadata: { lang: "en", n } })),
 ];
 const place = (id) => `${base}/v1/documents/${encodeURIComponent(id)}`;
@@ -144,6 +145,39 @@ const steps = {
     await hit.locator(".why").click();
     assert.equal(await hit.locator(".before").isVisible(), true);
     await hit.locator(".why").click();
+  },
+  async "shows the answer above the hits and jumps to it"(page) {
+    await page.waitForFunction(() => document.getElementById("about").textContent.includes("documents"));
+    if (!(await page.locator("#answer-choice").isVisible())) return console.log("      no reader is loaded: answers are left out");
+    const before = await page.locator("#query").inputValue();
+    await page.locator("#query").fill("What was the bridge of Velmora built of?");
+    await during(page, () => page.keyboard.press("Enter"));
+    assert.equal(await page.locator("#answered").isVisible(), false);
+    const asked = await during(page, () => page.locator("#answer").check());
+    assert.deepEqual(asked.answer, {});
+    await page.waitForSelector("#answered .words");
+    assert.match(await page.locator("#answered .words").textContent(), /granite/);
+    assert.match(await page.locator("#answered mark.answer").textContent(), /granite/);
+    assert.match(await page.locator("#answered .text").textContent(), /^… .*größte bridge of Velmora/s);
+    assert.match(await page.locator("#answered .where").textContent(), /hit \d+ The bridge · passage \d+ · margin [-\d.]+ above [-\d.]+/);
+    assert.match(await page.locator("#answered summary").textContent(), /\d+ passages? read/);
+    assert.match(page.url(), /answer=1/);
+    const hit = page.locator('.hit[data-document="browser test/bridge"]');
+    assert.match(await hit.locator("mark.answer").textContent(), /granite/);
+    await shot(page, "answer");
+    await page.locator("#answered .jump").click();
+    assert.equal(await focused(page), "browser test/bridge");
+    assert.equal(await hit.locator("mark.answer").isVisible(), true);
+    await page.locator("#query").fill(`How many moons has the ${WORD} quartz teapot sold?`);
+    await during(page, () => page.keyboard.press("Enter"));
+    await page.waitForSelector("#answered .none");
+    assert.match(await page.locator("#answered").textContent(), /No answer in the \d+ passages? read.*The best margin, [-\d.]+, is not above/s);
+    assert.equal(await page.locator("mark.answer").count(), 0);
+    await shot(page, "no-answer");
+    await during(page, () => page.locator("#answer").uncheck());
+    assert.equal(await page.locator("#answered").isVisible(), false);
+    await page.locator("#query").fill(before);
+    await during(page, () => page.keyboard.press("Enter"));
   },
   async "filters by chips and by JSON"(page) {
     const hit = await find(page, "browser test/größe");

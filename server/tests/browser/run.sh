@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Drives the search page in headless Chromium.
-#   run.sh PROGRAM INDEX    serves INDEX with PROGRAM (the cloze binary) and tests its page
+#   run.sh PROGRAM INDEX    serves INDEX with PROGRAM (the cloze binary) and the bundled reader, and tests its page
 #   run.sh ADDRESS          tests the page of a running server, which must take writes
 # Adds a few documents for the test and deletes them again. Left out, with a line that says so, where Chromium or
 # Node.js can neither be found nor be installed. SCREENSHOTS=FOLDER keeps pictures.
@@ -20,7 +20,7 @@ if [ $# -eq 1 ]; then
   address=$1
 else
   out=$(mktemp)
-  "$1" serve --index "$2" --port 0 >"$out" &
+  "$1" serve --index "$2" --port 0 --reader bundled >"$out" &
   server=$!
   trap 'kill "$server" 2>/dev/null; wait "$server" || true; rm -f "$out"' EXIT
   for _ in $(seq 300); do

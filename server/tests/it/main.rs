@@ -1,6 +1,7 @@
 //! The server as its clients meet it: a real router, index and model on a real port.
 #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
 
+mod answer;
 mod connections;
 mod documents;
 mod embeddings;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::parts::{Server, Slow};
+use server::NamedReader;
+
+use crate::parts::{Server, Slow, Years};
 
 #[test]
 fn what_neither_fits_nor_may_wait_is_told_to_come_back() {
@@ -43,6 +45,28 @@ fn what_neither_fits_nor_may_wait_is_told_to_come_back() {
         (answered.load(Ordering::Relaxed), refused.load(Ordering::Relaxed)),
         (2, 4)
     );
+}
+
+#[test]
+fn searches_that_read_are_admitted_as_all_are() {
+    let server = Server::start_with(|parts| {
+        parts.reader = Some(NamedReader {
+            name: "slow".to_owned(),
+            model: Arc::new(Years(Duration::from_millis(700))),
+        });
+        parts.limits.reads_max = 1;
+        parts.limits.reads_waiting_max = 1;
+    });
+    server.put("/v1/documents/a", &json!({"text": "word 1"})).ok();
+    let request = json!({"query": "word", "mode": "lexical", "answer": {}});
+    let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+        let sending: Vec<_> = (0..5)
+            .map(|_| scope.spawn(|| server.post("/v1/search", &request).status))
+            .collect();
+        sending.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 429, 429, 429]);
 }
 
 #[test]

@@ -185,6 +185,7 @@ fn an_index_of_another_model_is_not_served() {
         embed: Arc::clone(&*MODEL),
         model: "bundled".to_owned(),
         reranker: None,
+        reader: None,
         ingest: IngestSettings {
             chunk_tokens: 64,
             chunk_overlap: 8,

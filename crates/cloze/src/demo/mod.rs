@@ -153,6 +153,7 @@ fn ask(index: &Index, embedder: &Embedder) -> anyhow::Result<()> {
         store: &*snapshot,
         embed: Some(embedder),
         rerank: None,
+        read: None,
         clock: &clock,
     };
     let mut out = anstream::stdout().lock();

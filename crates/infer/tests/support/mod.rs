@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
 
-use encoder::{Config, DType, Device, PairScorer, Parameters, Pooling, SentenceEncoder};
+use encoder::{Config, DType, Device, PairScorer, Parameters, Pooling, SentenceEncoder, SpanReader};
 use tempfile::TempDir;
 use text::Tokenizer;
 use text::vocabulary::{Settings, train};
@@ -30,6 +30,16 @@ pub(crate) fn pair_model(labels: usize) -> TempDir {
     let mut config = config(&tokenizer);
     config.extra.insert("num_labels".to_owned(), labels.into());
     let model = PairScorer::new(&Parameters::fresh(7, &Device::Cpu), &config).unwrap();
+    model.save(folder.path(), DType::F32).unwrap();
+    tokenizer.save(folder.path(), LONGEST).unwrap();
+    folder
+}
+
+/// A reader whose weights follow a seed.
+pub(crate) fn reader_model(seed: u64) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let tokenizer = tokenizer();
+    let model = SpanReader::new(&Parameters::fresh(seed, &Device::Cpu), &config(&tokenizer)).unwrap();
     model.save(folder.path(), DType::F32).unwrap();
     tokenizer.save(folder.path(), LONGEST).unwrap();
     folder
