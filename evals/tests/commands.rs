@@ -237,6 +237,7 @@ fn fewer_bits_are_compared_with_f32_and_kept_beside_the_model() {
     let (data, model) = (collection(), tempfile::tempdir().unwrap());
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/bundled/models/encoder");
     copy(&bundled, model.path());
+    std::fs::remove_file(model.path().join("precision.json")).unwrap();
     let (data, folder) = (data.path().display(), model.path().display());
     let (code, screen) = cloze(&format!("precision --model {folder} --data {data} --keep --json")).unwrap();
     assert_eq!(code, Exit::Success);
@@ -276,6 +277,29 @@ fn fewer_bits_are_compared_with_f32_and_kept_beside_the_model() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("accepted: a folder"), "{error}");
+}
+
+#[test]
+fn fewer_bits_of_a_reranker_are_measured_by_its_own_order() {
+    let (data, model) = (collection(), tempfile::tempdir().unwrap());
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/bundled/models");
+    copy(&models.join("encoder"), model.path());
+    copy(&models.join("reranker"), model.path());
+    std::fs::remove_file(model.path().join("precision.json")).unwrap();
+    let (data, folder) = (data.path().display(), model.path().display());
+    let measured = format!("precision --reranker {folder} --data {data} --precision int8 --keep --json");
+    let (_, screen) = cloze(&measured).unwrap();
+    let report: Value = serde_json::from_str(&screen).unwrap();
+    let collections = report["collections"].as_array().unwrap();
+    assert_eq!(collections.len(), 2);
+    for one in collections {
+        assert_eq!(one["figures"][0]["mean"], 1.0);
+        assert!(one.get("cosine_min").is_none());
+    }
+    assert_eq!(report["layers"].as_array().unwrap().len(), 0);
+    let kept = json(&model.path().join("precision.json"));
+    assert_eq!(kept["fingerprint"], report["fingerprint"]);
+    assert_eq!(kept["measured"].as_array().unwrap().len(), 1);
 }
 
 fn copy(from: &Path, to: &Path) {
