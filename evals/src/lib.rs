@@ -2,7 +2,7 @@
 //!
 //! `cloze eval retrieve` answers every question of a test collection in several modes and writes one report;
 //! `cloze eval verify` repeats a report and says what differs; `cloze eval runs` and `cloze eval squad` measure
-//! files that any system wrote. A figure never stands without its confidence interval, a difference never
+//! files that any system wrote; `cloze eval answers` measures the answers that searches give. A figure never stands without its confidence interval, a difference never
 //! without its p-value, a report never without the hashes of what it was made from.
 
 mod bar;

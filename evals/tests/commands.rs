@@ -233,6 +233,70 @@ fn answers_are_measured_as_both_squads_do() {
 }
 
 #[test]
+fn answers_of_searches_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let paragraph = |context: &str, questions: &[(&str, &[&str])]| {
+        let question = |(at, (question, answers)): (usize, &(&str, &[&str]))| {
+            let answers: Vec<Value> = answers
+                .iter()
+                .map(|text| serde_json::json!({"text": text, "answer_start": context.find(text).unwrap()}))
+                .collect();
+            serde_json::json!({"id": format!("{context}{at}"), "question": question, "answers": answers})
+        };
+        let questions: Vec<Value> = questions.iter().enumerate().map(question).collect();
+        serde_json::json!({"context": context, "qas": questions})
+    };
+    let lighthouse = "The lighthouse of Velmora was designed by Maria Oslund and finished in 1873.";
+    let bread = "Bread is made of flour, water and salt. Rye keeps longer than wheat.";
+    let set = serde_json::json!({"version": "2", "data": [{"title": "The_coast", "paragraphs": [
+        paragraph(lighthouse, &[
+            ("Who designed the lighthouse of Velmora?", &["Maria Oslund"]),
+            ("When was the lighthouse of Velmora finished?", &["1873"]),
+            ("How many moons has the planet Neptune?", &[]),
+        ]),
+        paragraph(bread, &[("What is bread made of?", &["flour, water and salt"])]),
+    ]}]});
+    let path = folder.path().join("set.json");
+    std::fs::write(&path, set.to_string()).unwrap();
+    let measured = |arguments: &str| -> Value {
+        let (_, screen) = cloze(&format!(
+            "answers --data {} --threads 1 {arguments}",
+            path.display()
+        ))
+        .unwrap();
+        serde_json::from_str(&screen).unwrap()
+    };
+    let figures = measured("--passages 1,2");
+    assert_eq!(
+        (&figures["paragraphs"], &figures["questions"]),
+        (&2.into(), &4.into())
+    );
+    for (at, passages) in [(0, 1), (1, 2)] {
+        let one = &figures["by_passages"][at];
+        assert_eq!(one["passages"], passages);
+        assert_eq!(one["own_paragraph_read"], 100.0, "{one}");
+        assert!(one["answerable"]["f1"]["mean"].as_f64().unwrap() > 60.0, "{one}");
+        assert_eq!(one["unanswerable"]["exact"]["mean"], 100.0, "{one}");
+        assert_eq!(
+            (&one["all"]["total"], &one["answerable"]["total"]),
+            (&4.into(), &3.into())
+        );
+    }
+    // Nothing is above the greatest threshold: right is what has no answer.
+    let none = &measured("--threshold 1000 --questions 4")["by_passages"][0];
+    assert_eq!(
+        (&none["answered"], &none["all"]["exact"]["mean"]),
+        (&0.0.into(), &25.0.into())
+    );
+    assert!(
+        none["answerable_at_any_margin"]["f1"]["mean"].as_f64().unwrap() > 60.0,
+        "{none}"
+    );
+    assert_eq!(measured("--questions 2")["questions"], 2);
+    assert!(cloze(&format!("answers --data {} --passages 0", path.display())).is_err());
+}
+
+#[test]
 fn fewer_bits_are_compared_with_f32_and_kept_beside_the_model() {
     let (data, model) = (collection(), tempfile::tempdir().unwrap());
     let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/bundled/models/encoder");

@@ -1,5 +1,6 @@
 //! `cloze eval ...`: the options of each command, and where they go.
 
+mod answers;
 mod precision;
 mod retrieve;
 mod runs;
@@ -26,6 +27,8 @@ pub enum EvalCommand {
     Runs(runs::RunsOptions),
     /// Measure predicted answers, or a reader's own, as SQuAD 1.1 or 2.0 does.
     Squad(squad::SquadOptions),
+    /// Search all paragraphs of a SQuAD set with each of its questions, and measure the answers that come.
+    Answers(answers::AnswersOptions),
 }
 
 /// Runs a command and tells on `screen` what came out; progress goes to standard error.
@@ -40,5 +43,6 @@ pub fn run(command: &EvalCommand, show_progress: bool, screen: &mut dyn Write) -
         EvalCommand::Verify(options) => verify::run(options, show_progress, screen),
         EvalCommand::Runs(options) => runs::run(options, screen),
         EvalCommand::Squad(options) => squad::run(options, show_progress, screen),
+        EvalCommand::Answers(options) => answers::run(options, show_progress, screen),
     }
 }

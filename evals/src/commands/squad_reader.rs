@@ -37,15 +37,11 @@ pub(super) fn run(
     show_progress: bool,
     screen: &mut dyn Write,
 ) -> Result<Exit> {
-    let files = bundled::open_reader(model).with_context(|| {
-        format!("the reader {model:?}; accepted: bundled, or a folder of a question answering model")
-    })?;
     let settings = ModelSettings {
         threads: options.threads.unwrap_or_else(launch::threads),
         precision: Some(options.precision),
     };
-    let reader = Reader::open(&files, &settings)?;
-    launch::warn(model, reader.notes());
+    let reader = open_reader(model, &settings)?;
     let answered = answers(&reader, set, show_progress)?;
     if answered.is_empty() {
         bail!("{}: the set has no questions", options.data.display());
@@ -56,6 +52,16 @@ pub(super) fn run(
     };
     writeln!(screen, "{}", serde_json::to_string_pretty(&figures)?)?;
     Ok(Exit::Success)
+}
+
+/// Opens the reader of that name, and warns of what should be known of it.
+pub(super) fn open_reader(name: &str, settings: &ModelSettings) -> Result<Reader> {
+    let files = bundled::open_reader(name).with_context(|| {
+        format!("the reader {name:?}; accepted: bundled, or a folder of a question answering model")
+    })?;
+    let reader = Reader::open(&files, settings)?;
+    launch::warn(name, reader.notes());
+    Ok(reader)
 }
 
 fn answers<'a>(reader: &Reader, set: &'a Squad, show_progress: bool) -> Result<Vec<Answered<'a>>> {
@@ -180,7 +186,7 @@ fn chosen(articles: usize, share: f64, seed: u64) -> Vec<bool> {
 }
 
 /// A mean in percent with its interval of 95 %, questions drawn again.
-fn figure(scores: &[AnswerScores], metric: fn(&AnswerScores) -> f64) -> Result<Value> {
+pub(super) fn figure(scores: &[AnswerScores], metric: fn(&AnswerScores) -> f64) -> Result<Value> {
     let values: Vec<f64> = scores.iter().map(metric).collect();
     let interval = bootstrap_mean(&values, &Bootstrap::default())?;
     Ok(json!({
