@@ -10,22 +10,45 @@ use std::time::Duration;
 use corpus::Passage;
 use infer::{InferError, Read, Reading};
 
-use crate::{Answered, BestAnswer, Clock, ReadPassage};
+use crate::searcher::Candidate;
+use crate::{AnswerRequest, Answered, BestAnswer, Clock, ReadPassage, SearchRequest};
 
 /// Passages read between two looks at the clock.
 const BATCH_PASSAGES: usize = 4;
 
 /// Readings of the first passages, as many as the time allowed.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Readings {
+struct Readings {
     /// One for each passage that was read.
-    pub(crate) readings: Vec<Reading>,
+    readings: Vec<Reading>,
     /// Why some were not.
-    pub(crate) degraded: Option<String>,
+    degraded: Option<String>,
+}
+
+/// Reads the first candidates for an answer; says why when some were left out. `groups` are the hits of all pages, each
+/// with the places of its candidates.
+pub(crate) fn answer(
+    model: &dyn Read,
+    request: &SearchRequest,
+    wanted: AnswerRequest,
+    candidates: &[Candidate],
+    groups: &[Vec<usize>],
+    clock: &dyn Clock,
+) -> Result<(Answered, Option<String>), InferError> {
+    let first = candidates.iter().take(wanted.passages);
+    let passages: Vec<&Passage> = first.map(|one| &one.passage).collect();
+    let texts: Vec<&str> = passages.iter().map(|passage| passage.text.as_str()).collect();
+    let Readings { readings, degraded } = read(model, &request.query, &texts, wanted.budget_ms, clock)?;
+    let threshold = wanted.threshold.unwrap_or(model.threshold());
+    let mut answered = outcome(&passages, &readings, threshold, groups);
+    if !request.explain {
+        answered.passages = None;
+    }
+    Ok((answered, degraded))
 }
 
 /// Reads `passages` in order. With a budget no batch is begun after it; the first one always is.
-pub(crate) fn read(
+fn read(
     model: &dyn Read,
     question: &str,
     passages: &[&str],
@@ -60,12 +83,7 @@ pub(crate) fn read(
 
 /// What came of reading the first passages. `groups` are the hits of all pages, each with the places of its passages
 /// in the order of the search.
-pub(crate) fn outcome(
-    passages: &[&Passage],
-    readings: &[Reading],
-    threshold: f32,
-    groups: &[Vec<usize>],
-) -> Answered {
+fn outcome(passages: &[&Passage], readings: &[Reading], threshold: f32, groups: &[Vec<usize>]) -> Answered {
     let best = best(readings);
     let answering = best.filter(|(_, margin)| *margin > threshold);
     let read = passages.iter().zip(readings);

@@ -6,16 +6,16 @@ use std::ops::Range;
 use corpus::{FacetCount, MatchingQuery, NearestQuery, Passage, PassageRef, ReadStore, Scored, StoreError};
 use infer::{Embed, Read, Rerank, Role};
 
-use crate::answer::{self, Readings};
+use crate::answer;
 use crate::clock::{Clock, Stopwatch};
 use crate::explain::explain;
 use crate::fusion::{Fused, fuse, unmeasured};
-use crate::group::group;
+use crate::group::{grouped, page};
 use crate::highlight::best_sentence;
 use crate::rerank::{self, Reranked};
 use crate::{
-    AnswerRequest, Answered, Facet, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest,
-    SearchError, SearchRequest, SearchResponse, Span, Stage, Timings,
+    Facet, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest, SearchError, SearchRequest,
+    SearchResponse, Span, Stage, Timings,
 };
 
 /// Answers searches over one snapshot of a store. It borrows everything and costs nothing to make.
@@ -156,7 +156,17 @@ impl Searcher<'_> {
         let mut hits = self.hits(request, &groups)?;
         timings.highlight = watch.lap_ms();
         let answer = match request.answer {
-            Some(wanted) => Some(self.read_best(request, wanted, &candidates, &all)?),
+            Some(wanted) => {
+                let model = self.read.ok_or(SearchError::NoReader)?;
+                Some(answer::answer(
+                    model,
+                    request,
+                    wanted,
+                    &candidates,
+                    &all,
+                    self.clock,
+                )?)
+            }
             None => None,
         };
         timings.answer = watch.lap_ms();
@@ -256,32 +266,6 @@ impl Searcher<'_> {
         });
         *candidates = reordered.collect();
         Ok(degraded)
-    }
-
-    /// Reads the first candidates for an answer; says why when some were left out. `groups` are the hits of all
-    /// pages.
-    fn read_best(
-        &self,
-        request: &SearchRequest,
-        wanted: AnswerRequest,
-        candidates: &[Candidate],
-        groups: &[Vec<usize>],
-    ) -> Result<(Answered, Option<String>), SearchError> {
-        let model = self.read.ok_or(SearchError::NoReader)?;
-        let passages: Vec<&Passage> = candidates
-            .iter()
-            .take(wanted.passages)
-            .map(|one| &one.passage)
-            .collect();
-        let texts: Vec<&str> = passages.iter().map(|passage| passage.text.as_str()).collect();
-        let Readings { readings, degraded } =
-            answer::read(model, &request.query, &texts, wanted.budget_ms, self.clock)?;
-        let threshold = wanted.threshold.unwrap_or(model.threshold());
-        let mut answered = answer::outcome(&passages, &readings, threshold, groups);
-        if !request.explain {
-            answered.passages = None;
-        }
-        Ok((answered, degraded))
     }
 
     /// The values that documents have in the fields that were asked for.
@@ -393,24 +377,4 @@ fn in_order(fused: Vec<Fused>, passages: Vec<Passage>) -> Vec<Candidate> {
         candidate.rank = i + 1;
     }
     candidates
-}
-
-/// The candidates of each hit, over all pages, best first.
-fn grouped(request: &SearchRequest, candidates: &[Candidate]) -> Vec<Vec<usize>> {
-    match request.group {
-        true => group(candidates.iter().map(|one| &one.passage.document)),
-        false => (0..candidates.len()).map(|i| vec![i]).collect(),
-    }
-}
-
-/// The groups of the page that is asked for, each with at least one candidate, best first.
-fn page<'c>(
-    request: &SearchRequest,
-    groups: &[Vec<usize>],
-    candidates: &'c [Candidate],
-) -> Vec<Vec<&'c Candidate>> {
-    let wanted = groups.iter().skip(request.offset).take(request.limit);
-    wanted
-        .map(|group| group.iter().map(|&i| &candidates[i]).collect())
-        .collect()
 }

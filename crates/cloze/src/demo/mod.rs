@@ -69,6 +69,7 @@ pub(crate) fn run(args: &DemoArgs, show_progress: bool) -> anyhow::Result<Exit> 
     writeln!(out, "The page, until Ctrl-C:")?;
     drop(out);
     let mut serve = ServeArgs::new(folder);
+    serve.reader = Some(bundled::NAME.into());
     let is_free = TcpListener::bind((serve.host, args.port)).is_ok();
     serve.port = if is_free { args.port } else { 0 };
     server::run(&serve)?;
