@@ -138,6 +138,8 @@ pub struct AnswerRequest {
 }
 
 impl AnswerRequest {
+    /// The number that answered most of 196 questions of SQuAD dev among all its paragraphs: F1 of 69 with 1 passage,
+    /// 76 with 5, 77 with 10, 76 with 15 and with 25.
     fn default_passages() -> usize {
         10
     }
