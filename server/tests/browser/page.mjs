@@ -168,7 +168,7 @@ const steps = {
     await page.locator("#answered .jump").click();
     assert.equal(await focused(page), "browser test/bridge");
     assert.equal(await hit.locator("mark.answer").isVisible(), true);
-    await page.locator("#query").fill(`How many moons has the ${WORD} quartz teapot sold?`);
+    await page.locator("#query").fill("Who painted the ceiling of the Sistine Chapel in Rome?");
     await during(page, () => page.keyboard.press("Enter"));
     await page.waitForSelector("#answered .none");
     assert.match(await page.locator("#answered").textContent(), /No answer in the \d+ passages? read.*The best margin, [-\d.]+, is not above/s);

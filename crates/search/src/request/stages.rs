@@ -138,8 +138,8 @@ pub struct AnswerRequest {
 }
 
 impl AnswerRequest {
-    /// The number that answered most of 196 questions of SQuAD dev among all its paragraphs: F1 of 69 with 1 passage,
-    /// 76 with 5, 77 with 10, 76 with 15 and with 25.
+    /// Of 300 questions of SQuAD 1.1 dev among all its paragraphs, 1, 5, 10 and 20 passages answered with an F1 of 66.6,
+    /// 74.8, 76.5 and 76.2 (bundled models, `cloze eval answers`).
     fn default_passages() -> usize {
         10
     }
