@@ -25,7 +25,7 @@ static ENCODER: Files = files!(
 
 /// Scores pairs of a query and a passage; its card is `models/reranker/README.md`.
 static RERANKER: Files = files!(
-    "reranker": "config.json", "model.safetensors", "tokenizer_config.json";
+    "reranker": "config.json", "model.safetensors", "tokenizer_config.json", "precision.json";
     "encoder": "tokenizer.json", "vocab.txt", "special_tokens_map.json";
 );
 
