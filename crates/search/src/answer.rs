@@ -4,7 +4,8 @@
 //! the same passage, which a reader that was also trained on texts without an answer makes comparable (Clark and
 //! Gardner 2018, <https://arxiv.org/abs/1710.10723>, section 3). What the search thought of a passage decides only
 //! whether it is read, and between equal margins: added to the margin with weights of up to 8 it changed the F1 of
-//! answers from ten passages by at most half a point (199 questions of SQuAD dev, whose interval is ten times as wide).
+//! answers from ten passages by at most half a point (the first round of the bundled reader, 199 questions of SQuAD dev,
+//! whose interval is ten times as wide).
 
 use std::time::Duration;
 
