@@ -1,4 +1,4 @@
-//! Reading the best passages for the words that answer the query, within a time.
+//! Reading the best passages for the words that answer the query.
 //!
 //! Answers of several passages are compared by their margins: the logits of the words less those of "no answer" in
 //! the same passage, which a reader that was also trained on texts without an answer makes comparable (Clark and
@@ -7,25 +7,15 @@
 //! answers from ten passages by at most half a point (the first round of the bundled reader, 199 questions of SQuAD dev,
 //! whose interval is ten times as wide).
 
-use std::time::Duration;
-
 use corpus::Passage;
 use infer::{InferError, Read, Reading};
 
+use crate::budget::{Within, within};
 use crate::searcher::Candidate;
 use crate::{AnswerRequest, Answered, BestAnswer, Clock, ReadPassage, SearchRequest};
 
 /// Passages read between two looks at the clock.
 const BATCH_PASSAGES: usize = 4;
-
-/// Readings of the first passages, as many as the time allowed.
-#[derive(Debug, Clone, PartialEq)]
-struct Readings {
-    /// One for each passage that was read.
-    readings: Vec<Reading>,
-    /// Why some were not.
-    degraded: Option<String>,
-}
 
 /// Reads the first candidates for an answer; says why when some were left out. `groups` are the hits of all pages, each
 /// with the places of its candidates.
@@ -39,48 +29,21 @@ pub(crate) fn answer(
 ) -> Result<(Answered, Option<String>), InferError> {
     let first = candidates.iter().take(wanted.passages);
     let passages: Vec<&Passage> = first.map(|one| &one.passage).collect();
-    let texts: Vec<&str> = passages.iter().map(|passage| passage.text.as_str()).collect();
-    let Readings { readings, degraded } = read(model, &request.query, &texts, wanted.budget_ms, clock)?;
+    let asked: Vec<(&str, &str)> = passages
+        .iter()
+        .map(|passage| (request.query.as_str(), passage.text.as_str()))
+        .collect();
+    let kind = (BATCH_PASSAGES, "read for an answer");
+    let Within {
+        found: readings,
+        degraded,
+    } = within(wanted.budget_ms, clock, kind, &asked, |asked| model.read(asked))?;
     let threshold = wanted.threshold.unwrap_or(model.threshold());
     let mut answered = outcome(&passages, &readings, threshold, groups);
     if !request.explain {
         answered.passages = None;
     }
     Ok((answered, degraded))
-}
-
-/// Reads `passages` in order. With a budget no batch is begun after it; the first one always is.
-fn read(
-    model: &dyn Read,
-    question: &str,
-    passages: &[&str],
-    budget_ms: Option<u64>,
-    clock: &dyn Clock,
-) -> Result<Readings, InferError> {
-    let asked: Vec<(&str, &str)> = passages.iter().map(|&passage| (question, passage)).collect();
-    let Some(budget_ms) = budget_ms else {
-        let readings = model.read(&asked)?;
-        return Ok(Readings {
-            readings,
-            degraded: None,
-        });
-    };
-    let until = clock.now() + Duration::from_millis(budget_ms);
-    let mut readings = Vec::with_capacity(asked.len());
-    for batch in asked.chunks(BATCH_PASSAGES) {
-        if !readings.is_empty() && clock.now() >= until {
-            break;
-        }
-        readings.extend(model.read(batch)?);
-    }
-    let degraded = (readings.len() < asked.len()).then(|| {
-        format!(
-            "{} of {} passages were read for an answer within the budget of {budget_ms} ms",
-            readings.len(),
-            asked.len()
-        )
-    });
-    Ok(Readings { readings, degraded })
 }
 
 /// What came of reading the first passages. `groups` are the hits of all pages, each with the places of its passages
@@ -159,35 +122,6 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
     use super::*;
     use corpus::{DocumentId, Metadata};
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    /// Reads the whole text as the answer; every batch takes 10 ms of a clock that only it moves.
-    #[derive(Default)]
-    struct Slow(AtomicU64);
-
-    impl Clock for Slow {
-        fn now(&self) -> Duration {
-            Duration::from_millis(self.0.load(Ordering::Relaxed))
-        }
-    }
-
-    impl Read for Slow {
-        fn read(&self, questions: &[(&str, &str)]) -> Result<Vec<Reading>, InferError> {
-            self.0.fetch_add(10, Ordering::Relaxed);
-            Ok(questions
-                .iter()
-                .map(|(_, text)| reading(0..text.len(), text.len() as f32))
-                .collect())
-        }
-
-        fn threshold(&self) -> f32 {
-            0.0
-        }
-
-        fn fingerprint(&self) -> &str {
-            "slow"
-        }
-    }
 
     fn reading(span: std::ops::Range<usize>, margin: f32) -> Reading {
         Reading {
@@ -247,22 +181,5 @@ mod tests {
         assert_eq!((found.best, found.margin, found.passages_read), (None, None, 1));
         assert_eq!(best(&[nothing, reading(0..1, -9.0)]), Some((1, -9.0)));
         assert_eq!(best(&[]), None);
-    }
-
-    #[test]
-    fn a_budget_ends_it_between_batches() {
-        let passages = ["a"; 10];
-        for (budget_ms, count) in [
-            (Some(1), 4),
-            (Some(10), 4),
-            (Some(11), 8),
-            (Some(30), 10),
-            (None, 10),
-        ] {
-            let slow = Slow::default();
-            let done = read(&slow, "q", &passages, budget_ms, &slow).unwrap();
-            assert_eq!(done.readings.len(), count, "{budget_ms:?}");
-            assert_eq!(done.degraded.is_some(), count < 10, "{budget_ms:?}");
-        }
     }
 }

@@ -10,6 +10,7 @@
 //! [`ingest`] is the way in: documents to passages with vectors. [`memory`] is the slow, obvious store.
 
 mod answer;
+mod budget;
 mod clock;
 mod error;
 mod explain;

@@ -7,12 +7,13 @@ use corpus::{FacetCount, MatchingQuery, NearestQuery, Passage, PassageRef, ReadS
 use infer::{Embed, Read, Rerank, Role};
 
 use crate::answer;
+use crate::budget::{Within, within};
 use crate::clock::{Clock, Stopwatch};
 use crate::explain::explain;
 use crate::fusion::{Fused, fuse, unmeasured};
 use crate::group::{grouped, page};
 use crate::highlight::best_sentence;
-use crate::rerank::{self, Reranked};
+use crate::rerank;
 use crate::{
     Facet, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest, SearchError, SearchRequest,
     SearchResponse, Span, Stage, Timings,
@@ -247,8 +248,12 @@ impl Searcher<'_> {
             .map(|one| titles.searchable(&one.passage.title, &one.passage.text))
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let Reranked { scores, degraded } =
-            rerank::score(model, &request.query, &texts, rerank.budget_ms, self.clock)?;
+        let kind = (rerank::BATCH_PASSAGES, "reranked");
+        let score = |texts: &[&str]| model.score(&request.query, texts);
+        let Within {
+            found: scores,
+            degraded,
+        } = within(rerank.budget_ms, self.clock, kind, &texts, score)?;
         let weight = rerank.weight.unwrap_or(model.weight());
         let before: Vec<f32> = candidates.iter().map(|one| one.fused.score).collect();
         let combined = rerank::combine(&scores, &before, weight);
