@@ -10,6 +10,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 
 use super::questions::Questions;
+use super::unanswerable::drawn;
 use crate::random;
 
 /// Questions, as numbers, each with its changed text.
@@ -17,11 +18,7 @@ use crate::random;
 /// About `share` of the answerable questions are drawn, each at most once, or as many as have something to change.
 pub(super) fn altered(all: &Questions, share: f64, seed: u64) -> Vec<(usize, String)> {
     let mut random = random::stream(seed, "altered questions", 0);
-    let mut order: Vec<usize> = (0..all.questions.len())
-        .filter(|&at| all.questions[at].tokens.is_some())
-        .collect();
-    let wanted = (order.len() as f64 * share).round() as usize;
-    order.shuffle(&mut random);
+    let (order, wanted) = drawn(all, share, &mut random);
     let mut stocks: HashMap<usize, Stock> = HashMap::new();
     let mut made = Vec::new();
     for at in order {

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rand::Rng as _;
+use rand::Rng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 
 use super::questions::{Question, Questions};
@@ -16,11 +16,7 @@ use crate::random;
 /// them the share `near` gets the paragraph that has most of the question's rare words.
 pub(super) fn made(all: &Questions, share: f64, near: f64, seed: u64) -> Vec<(usize, usize)> {
     let mut random = random::stream(seed, "questions without an answer", 0);
-    let mut order: Vec<usize> = (0..all.questions.len())
-        .filter(|&at| all.questions[at].tokens.is_some())
-        .collect();
-    let wanted = (order.len() as f64 * share).round() as usize;
-    order.shuffle(&mut random);
+    let (order, wanted) = drawn(all, share, &mut random);
     let mut words: HashMap<usize, Words> = HashMap::new();
     let mut made = Vec::new();
     for at in order {
@@ -39,6 +35,15 @@ pub(super) fn made(all: &Questions, share: f64, near: f64, seed: u64) -> Vec<(us
         made.extend(chosen.map(|context| (at, context)));
     }
     made
+}
+
+/// The answerable questions in a random order, and how many of them the share is.
+pub(super) fn drawn(all: &Questions, share: f64, random: &mut impl Rng) -> (Vec<usize>, usize) {
+    let is_answerable = |&at: &usize| all.questions[at].tokens.is_some();
+    let mut order: Vec<usize> = (0..all.questions.len()).filter(is_answerable).collect();
+    let wanted = (order.len() as f64 * share).round() as usize;
+    order.shuffle(random);
+    (order, wanted)
 }
 
 /// The other paragraphs of a question's article that have none of its answers.
