@@ -14,14 +14,13 @@ use data::squad::{Question, Squad};
 use index::{Analyzer, Bm25, Index, Settings, WriterSettings};
 use infer::{Embed, ModelSettings, Precision, Read};
 use launch::Exit;
-use measure::SplitMix64;
-use measure::squad::{AnswerScores, v2};
+use measure::squad::v2;
 use search::ingest::{IngestSettings, prepare};
 use search::{AnswerRequest, MonotonicClock, RerankRequest, SearchRequest, Searcher};
 use serde_json::{Value, json};
 
 use super::squad::gold;
-use super::squad_reader::{figure, open_reader};
+use super::squad_reader::{self, chosen, open_reader};
 use crate::bar::Bar;
 use crate::models::Models;
 
@@ -146,15 +145,7 @@ fn content(set: &Squad) -> Result<(Vec<Document>, Vec<Asked<'_>>)> {
 
 /// So many of the questions at random, in their order; all when there are no more.
 fn drawn(asked: Vec<Asked<'_>>, wanted: Option<usize>, seed: u64) -> Vec<Asked<'_>> {
-    let mut order: Vec<usize> = (0..asked.len()).collect();
-    let mut random = SplitMix64::new(seed);
-    for at in (1..order.len()).rev() {
-        order.swap(at, random.below(at + 1));
-    }
-    let mut keep = vec![false; asked.len()];
-    for &at in order.iter().take(wanted.unwrap_or(usize::MAX)) {
-        keep[at] = true;
-    }
+    let keep = chosen(asked.len(), wanted.unwrap_or(usize::MAX), seed);
     let pairs = asked.into_iter().zip(keep);
     pairs.filter_map(|(one, keep)| keep.then_some(one)).collect()
 }
@@ -265,13 +256,5 @@ fn figures(asked: &[Asked<'_>], answers: &[Answer], passages: usize) -> Result<V
 /// Exact match and F1 of what `said` makes of each answer; none without questions.
 fn scores(of: &[(&Asked<'_>, &Answer)], said: impl Fn(&Answer) -> String) -> Result<Value> {
     let score = |(asked, answer): &(&Asked<'_>, &Answer)| v2::score(&said(answer), &gold(asked.question));
-    let scores: Vec<AnswerScores> = of.iter().map(score).collect();
-    if scores.is_empty() {
-        return Ok(Value::Null);
-    }
-    Ok(json!({
-        "exact": figure(&scores, |scores| scores.exact)?,
-        "f1": figure(&scores, |scores| scores.f1)?,
-        "total": scores.len(),
-    }))
+    squad_reader::figures(&of.iter().map(score).collect::<Vec<_>>())
 }

@@ -125,7 +125,7 @@ fn first(answered: &[Answered<'_>]) -> Result<Value> {
 
 /// The figures of 2.0 at a threshold that other articles gave.
 fn second(options: &SquadOptions, articles: usize, answered: &[Answered<'_>]) -> Result<Value> {
-    let tuning = chosen(articles, options.tune_share, options.seed);
+    let tuning = tuned_on(articles, options.tune_share, options.seed);
     let (tune, test): (Vec<&Answered<'_>>, Vec<_>) = answered.iter().partition(|one| tuning[one.article]);
     if tune.is_empty() || test.is_empty() {
         bail!(
@@ -151,14 +151,7 @@ fn second(options: &SquadOptions, articles: usize, answered: &[Answered<'_>]) ->
     };
     let of = |keep: &dyn Fn(&Answered<'_>) -> bool| -> Result<Value> {
         let scores: Vec<AnswerScores> = test.iter().filter(|one| keep(one)).map(decided).collect();
-        if scores.is_empty() {
-            return Ok(Value::Null);
-        }
-        Ok(json!({
-            "exact": figure(&scores, |scores| scores.exact)?,
-            "f1": figure(&scores, |scores| scores.f1)?,
-            "total": scores.len(),
-        }))
+        figures(&scores)
     };
     Ok(json!({
         "version": "2.0",
@@ -171,22 +164,39 @@ fn second(options: &SquadOptions, articles: usize, answered: &[Answered<'_>]) ->
     }))
 }
 
-/// Which of so many articles are tuned on: a share of them, in a random order.
-fn chosen(articles: usize, share: f64, seed: u64) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..articles).collect();
+/// Exact match and F1 over some questions; null without any.
+pub(super) fn figures(scores: &[AnswerScores]) -> Result<Value> {
+    if scores.is_empty() {
+        return Ok(Value::Null);
+    }
+    Ok(json!({
+        "exact": figure(scores, |scores| scores.exact)?,
+        "f1": figure(scores, |scores| scores.f1)?,
+        "total": scores.len(),
+    }))
+}
+
+/// Which of so many articles are tuned on: a share of them.
+fn tuned_on(articles: usize, share: f64, seed: u64) -> Vec<bool> {
+    chosen(articles, (articles as f64 * share).round() as usize, seed)
+}
+
+/// Which of `among` things are chosen when `count` of them are drawn at random.
+pub(super) fn chosen(among: usize, count: usize, seed: u64) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..among).collect();
     let mut random = SplitMix64::new(seed);
-    for at in (1..articles).rev() {
+    for at in (1..among).rev() {
         order.swap(at, random.below(at + 1));
     }
-    let mut chosen = vec![false; articles];
-    for &at in &order[..(articles as f64 * share).round() as usize] {
+    let mut chosen = vec![false; among];
+    for &at in &order[..count.min(among)] {
         chosen[at] = true;
     }
     chosen
 }
 
 /// A mean in percent with its interval of 95 %, questions drawn again.
-pub(super) fn figure(scores: &[AnswerScores], metric: fn(&AnswerScores) -> f64) -> Result<Value> {
+fn figure(scores: &[AnswerScores], metric: fn(&AnswerScores) -> f64) -> Result<Value> {
     let values: Vec<f64> = scores.iter().map(metric).collect();
     let interval = bootstrap_mean(&values, &Bootstrap::default())?;
     Ok(json!({
@@ -201,11 +211,12 @@ mod tests {
 
     #[test]
     fn a_share_of_the_articles_is_tuned_on_always_the_same() {
-        let one = chosen(11, 0.5, 1);
+        let one = tuned_on(11, 0.5, 1);
         assert_eq!(one.iter().filter(|tunes| **tunes).count(), 6);
-        assert_eq!(one, chosen(11, 0.5, 1));
-        assert_ne!(one, chosen(11, 0.5, 2));
-        assert_eq!(chosen(3, 0.0, 1), [false; 3]);
-        assert_eq!(chosen(3, 1.0, 1), [true; 3]);
+        assert_eq!(one, tuned_on(11, 0.5, 1));
+        assert_ne!(one, tuned_on(11, 0.5, 2));
+        assert_eq!(tuned_on(3, 0.0, 1), [false; 3]);
+        assert_eq!(tuned_on(3, 1.0, 1), [true; 3]);
+        assert_eq!(chosen(3, usize::MAX, 1), [true; 3]);
     }
 }
