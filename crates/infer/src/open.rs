@@ -59,6 +59,8 @@ pub(crate) fn open_engine(
     let is_of_another = |quality: &Quality| quality.fingerprint != opened.fingerprint;
     if precision.is_none() && quality.as_ref().is_some_and(is_of_another) {
         opened = open_in(files, config, Precision::F32)?;
+        let reason = "precision.json was measured of another model, so this one runs in f32";
+        opened.notes.push(reason.to_owned());
     }
     if let Some(quality) = quality {
         let notes = quality.notes(&opened.fingerprint, opened.precision);

@@ -258,9 +258,9 @@ fn a_precision_that_was_measured_to_be_enough_is_the_default() {
     assert_eq!(opened(None), (Precision::F32, 0));
     assert_eq!(opened(Some(Precision::Int8)), (Precision::Int8, 1));
 
-    // What was measured of another model says nothing of this one, and a damaged file is told.
+    // What was measured of another model says nothing of this one, which is told as a damaged file is.
     Quality::keep(&files, "another", vec![measured(0.7)]).unwrap();
-    assert_eq!(opened(None), (Precision::F32, 0));
+    assert_eq!(opened(None), (Precision::F32, 1));
     std::fs::write(folder.path().join("precision.json"), "{").unwrap();
     assert_eq!(opened(None), (Precision::F32, 1));
 }
