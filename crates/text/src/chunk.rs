@@ -13,9 +13,11 @@ impl Tokenizer {
     /// Cuts `text` into byte ranges of at most `max_tokens` tokens, counting the special tokens that
     /// [`Tokenizer::encode`] adds, so that a chunk fits a model of that limit.
     ///
-    /// A chunk that is not the last ends, if its last third has one, after the last sentence end (a token
-    /// ending in `.`, `!`, `?` or one of their East Asian forms, or a line break after it), else after the
-    /// last whole word, else after any token. The next begins about `overlap_tokens` tokens earlier, at a
+    /// There are as few chunks as the limit allows, and all are about equally long: a short rest would outrank
+    /// longer passages by its shortness. A chunk that is not the last ends at the nearest end of a sentence (a token
+    /// ending in `.`, `!`, `?` or one of their East Asian forms, or a line break after it) that makes it at most a third
+    /// shorter or longer than its share, else at the nearest word there, else after any token. The next begins about
+    /// `overlap_tokens` tokens earlier, at a
     /// word where one begins in the overlap. Ranges lie on character boundaries, both ends grow
     /// strictly, and together they cover every byte. A text without any token (only control characters)
     /// is one chunk; an empty text has none.
@@ -111,7 +113,7 @@ fn cut(text: &str, marks: &[Mark], room: usize, overlap: usize) -> Vec<Range<usi
             None
         } else {
             let covered = chunks.last().map_or(marks[first].start, |last| last.end);
-            break_after(marks, first, room, covered)
+            break_after(marks, first, room, overlap, covered)
         };
         let Some(next) = next else {
             chunks.push(begin..text.len());
@@ -122,19 +124,27 @@ fn cut(text: &str, marks: &[Mark], room: usize, overlap: usize) -> Vec<Range<usi
     }
 }
 
+/// Tokens of a chunk when `left` tokens are cut into as few chunks as possible, all of about one size.
+fn share(left: usize, room: usize, overlap: usize) -> usize {
+    let chunks = (left - overlap).div_ceil(room - overlap);
+    (left - overlap).div_ceil(chunks) + overlap
+}
+
 /// The token before which the chunk from `first` ends, which begins after byte `covered`; none when there is no
 /// such token.
-fn break_after(marks: &[Mark], first: usize, room: usize, covered: usize) -> Option<usize> {
-    let last = first + room;
-    let earliest = last - room / 3;
-    let nearest = |wanted: fn(&Mark) -> bool| {
-        (earliest..=last)
-            .rev()
-            .find(|&at| wanted(&marks[at]) && marks[at].start > covered)
+fn break_after(marks: &[Mark], first: usize, room: usize, overlap: usize, covered: usize) -> Option<usize> {
+    let share = share(marks.len() - first, room, overlap);
+    let wanted = first + share;
+    let window = wanted - share / 3..=(wanted + share / 3).min(first + room);
+    let nearest = |may_end: fn(&Mark) -> bool| {
+        let ends = window
+            .clone()
+            .filter(|&at| may_end(&marks[at]) && marks[at].start > covered);
+        ends.min_by_key(|at| at.abs_diff(wanted))
     };
     let chosen = nearest(|mark| mark.is_sentence)
         .or_else(|| nearest(|mark| mark.is_word))
-        .unwrap_or(last);
+        .unwrap_or(wanted);
     // Several tokens may share one character: then the chunk must take them all to make progress.
     (chosen..marks.len()).find(|&at| marks[at].start > covered)
 }
