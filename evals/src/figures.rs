@@ -74,19 +74,28 @@ fn figure(evaluation: &Evaluation, metric: Metric, bootstrap: &Bootstrap) -> Res
 }
 
 fn differences(first: &Evaluation, other: &Evaluation, bootstrap: &Bootstrap) -> Result<Vec<Difference>> {
-    let difference = |&metric: &Metric| {
-        let values = |evaluation: &Evaluation| evaluation.values(metric, Average::JudgedQueries);
-        let compared = compare_paired(&values(first), &values(other), bootstrap)?;
-        let interval = compared.difference;
-        Ok(Difference {
-            metric: metric.to_string(),
-            mean: interval.mean,
-            low: interval.low,
-            high: interval.high,
-            p_value: compared.p_value,
-            wins: compared.wins,
-            losses: compared.losses,
-        })
-    };
-    first.metrics().iter().map(difference).collect()
+    let values = |evaluation: &Evaluation, metric| evaluation.values(metric, Average::JudgedQueries);
+    let compared =
+        |&metric: &Metric| difference(metric, &values(first, metric), &values(other, metric), bootstrap);
+    first.metrics().iter().map(compared).collect()
+}
+
+/// How the values of a metric differ from those of `base`, query by query.
+pub(crate) fn difference(
+    metric: Metric,
+    base: &[f64],
+    other: &[f64],
+    bootstrap: &Bootstrap,
+) -> Result<Difference> {
+    let compared = compare_paired(base, other, bootstrap)?;
+    let interval = compared.difference;
+    Ok(Difference {
+        metric: metric.to_string(),
+        mean: interval.mean,
+        low: interval.low,
+        high: interval.high,
+        p_value: compared.p_value,
+        wins: compared.wins,
+        losses: compared.losses,
+    })
 }

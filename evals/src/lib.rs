@@ -11,7 +11,6 @@ mod collection;
 mod commands;
 mod digest;
 mod figures;
-mod fusion;
 mod markdown;
 mod models;
 mod query_vectors;
@@ -19,6 +18,7 @@ mod report;
 mod retrieval;
 mod run_file;
 mod store;
+mod tuning;
 
 pub use bench::{BenchCommand, bench};
 pub use commands::{EvalCommand, run};

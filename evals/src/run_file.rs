@@ -39,6 +39,15 @@ pub(crate) fn read(path: &Path) -> Result<Run> {
     Ok(run)
 }
 
+/// The run that these rankings, written and read, would be.
+pub(crate) fn in_memory(rankings: &[Ranking]) -> Result<Run> {
+    let mut run = Run::new();
+    for line in rankings.iter().flat_map(lines) {
+        run.insert(&line.query, &line.document, line.score)?;
+    }
+    Ok(run)
+}
+
 fn lines(ranking: &Ranking) -> Vec<RunLine> {
     let mut before = f32::INFINITY;
     let line = |(position, (document, score)): (usize, &(String, f32))| {

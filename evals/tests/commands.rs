@@ -377,3 +377,54 @@ fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn tuning_tries_every_way_and_keeps_the_default_without_a_reason() {
+    let (data, index) = (collection(), tempfile::tempdir().unwrap());
+    let tune = format!(
+        "tune --data {} --index {}",
+        data.path().display(),
+        index.path().display()
+    );
+    let (code, screen) = cloze(&tune).unwrap();
+    assert_eq!(code, Exit::Success);
+    assert!(
+        screen.contains("| `--fusion weighted:0.4,0.6,0.3`, the default | 1.0000 |"),
+        "{screen}"
+    );
+    assert!(screen.contains("| `--mode lexical` | 1.0000 |"), "{screen}");
+    assert!(
+        screen.ends_with("No better than the default as far as these queries can tell.\n"),
+        "{screen}"
+    );
+    let (_, screen) = cloze(&format!("{tune} --json")).unwrap();
+    let outcome: Value = serde_json::from_str(&screen).unwrap();
+    let options: Vec<&str> = outcome["tried"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|way| way["option"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        options[..4],
+        [
+            "--fusion weighted:0.4,0.6,0.3",
+            "--mode lexical",
+            "--mode dense",
+            "--fusion rrf:60"
+        ]
+    );
+    assert!(
+        (1..options.len()).all(|at| !options[..at].contains(&options[at])),
+        "{options:?}"
+    );
+    assert_eq!(
+        (&outcome["queries"], &outcome["is_better"]),
+        (&Value::from(5), &Value::from(false))
+    );
+    let error = cloze(&format!("{tune} --queries 3")).unwrap_err().to_string();
+    assert!(
+        error.contains("3 judged queries to tune by; at least 5"),
+        "{error}"
+    );
+}

@@ -140,6 +140,13 @@ fn render_explanation(out: &mut dyn Write, explanation: &Explanation) -> io::Res
             dense.cosine
         )?;
     }
+    if let Some(feedback) = &explanation.feedback {
+        writeln!(
+            out,
+            "    {FAINT}feedback {} × {:.4} (cosine with the first passage), rank {} before{FAINT:#}",
+            feedback.weight, feedback.cosine, feedback.rank_before
+        )?;
+    }
     if let Some(fusion) = &explanation.fusion {
         let method = match fusion.method {
             Fusion::Weighted { .. } => "weighted".to_owned(),

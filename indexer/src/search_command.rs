@@ -56,8 +56,8 @@ pub struct SearchArgs {
     /// match the question); may be repeated.
     #[arg(long = "facet", value_name = "FIELD")]
     facets: Vec<String>,
-    /// How the lists of a hybrid search become one: rrf, weighted, or weighted:LEXICAL,DENSE.
-    #[arg(long, value_name = "HOW", default_value = "weighted", value_parser = fusion)]
+    /// How the lists of a hybrid search become one: weighted[:LEXICAL,DENSE[,FEEDBACK]] or rrf[:K].
+    #[arg(long, value_name = "HOW", default_value = "weighted")]
     fusion: Fusion,
     /// Candidates taken from each list.
     #[arg(long, default_value_t = 100)]
@@ -143,21 +143,6 @@ impl From<ModeArg> for Mode {
 fn filter(text: &str) -> Result<Filter, String> {
     let json = serde_json::from_str(text).map_err(|error| format!("not valid JSON: {error}"))?;
     Filter::from_json(&json).map_err(|error| error.to_string())
-}
-
-fn fusion(text: &str) -> Result<Fusion, String> {
-    const ACCEPTED: &str = "accepted: rrf, weighted, weighted:LEXICAL,DENSE with two numbers";
-    match text {
-        "rrf" => return Ok(Fusion::Rrf { k: 60 }),
-        "weighted" => return Ok(Fusion::default()),
-        _ => {}
-    }
-    let weights = text
-        .strip_prefix("weighted:")
-        .and_then(|weights| weights.split_once(','));
-    let weights = weights.and_then(|(lexical, dense)| Some((lexical.parse().ok()?, dense.parse().ok()?)));
-    let (lexical, dense) = weights.ok_or_else(|| ACCEPTED.to_owned())?;
-    Ok(Fusion::Weighted { lexical, dense })
 }
 
 /// Runs the command.
@@ -255,19 +240,6 @@ fn open_reader(name: &str, settings: &ModelSettings) -> anyhow::Result<Reader> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fusions_are_read() {
-        assert_eq!(fusion("rrf"), Ok(Fusion::Rrf { k: 60 }));
-        let weighted = Fusion::Weighted {
-            lexical: 0.25,
-            dense: 1.0,
-        };
-        assert_eq!(fusion("weighted:0.25,1"), Ok(weighted));
-        for wrong in ["", "weighted:", "weighted:1", "weighted:a,b", "sum"] {
-            assert!(fusion(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_filter_that_is_none_names_its_place() {

@@ -290,7 +290,7 @@ function metadata(values) {
 const number = (value) => value.toFixed(4);
 
 function explanation(hit) {
-  const { lexical, dense, fusion, rerank } = hit.explain;
+  const { lexical, dense, feedback, fusion, rerank } = hit.explain;
   const parts = [];
   if (rerank) {
     const moved = `rank ${rerank.rank_before} → ${rerank.rank_after}`;
@@ -300,6 +300,10 @@ function explanation(hit) {
   if (fusion) parts.push(section("Fusion", `${fusion.method.method}, rank ${fusion.rank}`, arithmetic(fusion)));
   if (lexical) parts.push(section("BM25", ranked(lexical.rank), ...terms(lexical)));
   if (dense) parts.push(section("Cosine", ranked(dense.rank), el("code", {}, number(dense.cosine))));
+  if (feedback) {
+    parts.push(section("Feedback", `rank ${feedback.rank_before} before`,
+      el("code", {}, `${feedback.weight} × cosine with the first passage ${number(feedback.cosine)}`)));
+  }
   return el("div", { class: "explain", hidden: "" }, ...parts);
 }
 

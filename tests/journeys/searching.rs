@@ -78,7 +78,7 @@ fn wrong_options_are_named_with_what_is_accepted() {
             ["--filter", r#"{"like": 1}"#],
             "filter.like: unknown operator; accepted: an object with one of eq",
         ),
-        (["--fusion", "sum"], "accepted: rrf, weighted"),
+        (["--fusion", "sum"], "accepted: weighted, weighted:LEXICAL,DENSE"),
         (["--mode", "magic"], "possible values: lexical, dense, hybrid"),
     ] {
         let said = journey.cloze(&[&["search", "x"], &arguments[..]].concat());

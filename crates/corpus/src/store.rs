@@ -152,6 +152,12 @@ pub trait ReadStore: Send + Sync {
     /// As for [`ReadStore::nearest`] and [`ReadStore::fetch`].
     fn similarities(&self, vector: &[f32], passages: &[PassageRef]) -> Result<Vec<f32>, StoreError>;
 
+    /// The vector of a passage: unit length, the store's dimension.
+    ///
+    /// # Errors
+    /// As for [`ReadStore::fetch`].
+    fn vector(&self, passage: PassageRef) -> Result<Vec<f32>, StoreError>;
+
     /// The terms that make up the BM25 score of a passage; their scores sum to it.
     ///
     /// # Errors

@@ -217,6 +217,11 @@ fn same(snapshot: &Snapshot, model: &Model) -> Result<(), TestCaseError> {
                 let passages: Vec<PassageRef> = found.iter().map(|one| one.passage).collect();
                 let cosines = snapshot.similarities(&vector, &passages).unwrap();
                 prop_assert!(cosines.iter().eq(found.iter().map(|one| &one.score)));
+                for (&passage, cosine) in passages.iter().zip(cosines) {
+                    let own = snapshot.vector(passage).unwrap();
+                    let product: f32 = own.iter().zip(&vector).map(|(a, b)| a * b).sum();
+                    prop_assert!((product - cosine).abs() < 1e-5, "{own:?} {cosine}");
+                }
             }
         }
     }

@@ -233,6 +233,10 @@ fn queries_are_checked() {
         Err(StoreError::UnknownPassage(_))
     ));
     assert!(matches!(
+        snapshot.vector(unknown),
+        Err(StoreError::UnknownPassage(_))
+    ));
+    assert!(matches!(
         snapshot.explain_matching(&QueryText::plain("a"), unknown),
         Err(StoreError::UnknownPassage(_))
     ));

@@ -52,6 +52,11 @@ impl Qrels {
         Ok(())
     }
 
+    /// Leaves the queries for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.queries.retain(|query, _| keep(query));
+    }
+
     /// The judgments of one query.
     pub fn judgments(&self, query: &str) -> Option<&Judgments> {
         self.queries.get(query)

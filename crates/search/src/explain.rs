@@ -38,6 +38,7 @@ pub(crate) fn explain(
         Ok(Explanation {
             lexical,
             dense,
+            feedback: candidate.feedback,
             fusion: (request.mode == Mode::Hybrid).then(|| fusion(request, candidate)),
             rerank: candidate.rerank,
         })

@@ -1,8 +1,8 @@
-//! The query pipeline: embed the query, ask both lists, fuse, rerank, group, highlight, answer, explain.
+//! The query pipeline: embed the query, ask both lists, fuse, feed back, rerank, group, highlight, answer, explain.
 //!
 //! ```text
 //! query ─┬─ matching (BM25) ──┐
-//!        └─ embed ─ nearest ──┴─ fuse ─ rerank ─ group ─ page ─ highlight ─ answer ─ explain
+//!        └─ embed ─ nearest ──┴─ fuse ─ feedback ─ rerank ─ group ─ page ─ highlight ─ answer ─ explain
 //! ```
 //!
 //! It knows the traits of `corpus` and `infer`, never the store or the model behind them. Each step is a pure
@@ -14,6 +14,7 @@ mod budget;
 mod clock;
 mod error;
 mod explain;
+pub mod feedback;
 pub mod fusion;
 mod group;
 mod highlight;
@@ -29,8 +30,8 @@ pub use error::SearchError;
 pub use highlight::best_sentence;
 pub use request::{AnswerRequest, Fusion, Mode, RerankRequest, SearchRequest};
 pub use response::{
-    Answered, BestAnswer, DenseExplanation, Explanation, Facet, FusionExplanation, FusionPart, Highlights,
-    Hit, LexicalExplanation, OtherPassage, ReadPassage, RerankExplanation, SearchResponse, Span, Stage,
-    Timings,
+    Answered, BestAnswer, DenseExplanation, Explanation, Facet, FeedbackExplanation, FusionExplanation,
+    FusionPart, Highlights, Hit, LexicalExplanation, OtherPassage, ReadPassage, RerankExplanation,
+    SearchResponse, Span, Stage, Timings,
 };
 pub use searcher::Searcher;

@@ -171,6 +171,10 @@ impl ReadStore for MemoryStore {
         passages.iter().map(cosine).collect()
     }
 
+    fn vector(&self, passage: PassageRef) -> Result<Vec<f32>, StoreError> {
+        self.row(passage).map(|row| row.vector.clone())
+    }
+
     fn explain_matching(
         &self,
         words: &QueryText<'_>,

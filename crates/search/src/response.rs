@@ -209,6 +209,8 @@ pub struct Explanation {
     pub lexical: Option<LexicalExplanation>,
     /// Cosine.
     pub dense: Option<DenseExplanation>,
+    /// What the first passage said of it, when that counted.
+    pub feedback: Option<FeedbackExplanation>,
     /// How the lists became one.
     pub fusion: Option<FusionExplanation>,
     /// The cross-encoder.
@@ -235,7 +237,19 @@ pub struct DenseExplanation {
     pub cosine: f32,
 }
 
-/// The arithmetic of the fusion: `score = lexical.weight * lexical.value + dense.weight * dense.value`.
+/// What the first passage of the order so far said of a hit; see [`crate::feedback`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FeedbackExplanation {
+    /// How much that counted beside the cosine with the query.
+    pub weight: f32,
+    /// Cosine of its vector with that of the first passage.
+    pub cosine: f32,
+    /// Rank before it counted, in the list of passages, from 1; the first passage has 1.
+    pub rank_before: usize,
+}
+
+/// The arithmetic of the fusion: `score = lexical.weight * lexical.value + dense.weight * dense.value`, where the dense
+/// value is that of `cosine + feedback.weight * feedback.cosine` when there was feedback.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FusionExplanation {
     /// Method and parameters.

@@ -10,13 +10,14 @@ use crate::answer;
 use crate::budget::{Within, within};
 use crate::clock::{Clock, Stopwatch};
 use crate::explain::explain;
+use crate::feedback::feed_back;
 use crate::fusion::{Fused, fuse, unmeasured};
 use crate::group::{grouped, page};
 use crate::highlight::best_sentence;
 use crate::rerank;
 use crate::{
-    Facet, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest, SearchError, SearchRequest,
-    SearchResponse, Span, Stage, Timings,
+    Facet, FeedbackExplanation, Highlights, Hit, OtherPassage, RerankExplanation, RerankRequest, SearchError,
+    SearchRequest, SearchResponse, Span, Stage, Timings,
 };
 
 /// Answers searches over one snapshot of a store. It borrows everything and costs nothing to make.
@@ -41,6 +42,7 @@ pub(crate) struct Candidate {
     pub(crate) passage: Passage,
     /// Rank in the fused list of passages, from 1.
     pub(crate) rank: usize,
+    pub(crate) feedback: Option<FeedbackExplanation>,
     pub(crate) rerank: Option<RerankExplanation>,
 }
 
@@ -145,7 +147,10 @@ impl Searcher<'_> {
         let passages: Vec<_> = fused.iter().map(|one| one.passage).collect();
         let passages = self.store.fetch(&passages)?;
         timings.fetch = watch.lap_ms();
-        let mut candidates = in_order(fused, passages);
+        let mut candidates = candidates_of(fused, passages);
+        if feed_back(self.store, request, &mut candidates)? {
+            put_in_order(&mut candidates);
+        }
         timings.fuse += watch.lap_ms();
         let left_out = match request.rerank {
             Some(rerank) => self.reorder(request, rerank, &mut candidates)?,
@@ -362,17 +367,24 @@ fn span(range: Range<usize>) -> Span {
     [range.start, range.end]
 }
 
-/// Sorts by score, greatest first; equal scores by document, then by place in it, so that the order does not
-/// depend on how the store numbers its passages.
-fn in_order(fused: Vec<Fused>, passages: Vec<Passage>) -> Vec<Candidate> {
+/// The fused passages, in order.
+fn candidates_of(fused: Vec<Fused>, passages: Vec<Passage>) -> Vec<Candidate> {
     let pairs = fused.into_iter().zip(passages);
     let candidate = |(fused, passage)| Candidate {
         fused,
         passage,
         rank: 0,
+        feedback: None,
         rerank: None,
     };
     let mut candidates: Vec<Candidate> = pairs.map(candidate).collect();
+    put_in_order(&mut candidates);
+    candidates
+}
+
+/// Sorts by score, greatest first; equal scores by document, then by place in it, so that the order does not
+/// depend on how the store numbers its passages.
+fn put_in_order(candidates: &mut [Candidate]) {
     candidates.sort_by(|a, b| {
         let by_score = b.fused.score.total_cmp(&a.fused.score);
         let by_name = || (&a.passage.document, a.passage.chunk).cmp(&(&b.passage.document, b.passage.chunk));
@@ -381,5 +393,4 @@ fn in_order(fused: Vec<Fused>, passages: Vec<Passage>) -> Vec<Candidate> {
     for (i, candidate) in candidates.iter_mut().enumerate() {
         candidate.rank = i + 1;
     }
-    candidates
 }

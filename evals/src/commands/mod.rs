@@ -1,11 +1,13 @@
 //! `cloze eval ...`: the options of each command, and where they go.
 
 mod answers;
+mod collection_options;
 mod precision;
 mod retrieve;
 mod runs;
 mod squad;
 mod squad_reader;
+mod tune;
 mod verify;
 
 use std::io::Write;
@@ -19,6 +21,8 @@ use launch::Exit;
 pub enum EvalCommand {
     /// Search with every query of a test collection (BEIR layout) and report how well it went.
     Retrieve(retrieve::RetrieveOptions),
+    /// Try ways to fuse the lists on judged queries, and say which is best and whether that is more than luck.
+    Tune(tune::TuneOptions),
     /// Compare retrieval in f32 with arithmetic of fewer bits, and show where in the model it differs.
     Precision(precision::PrecisionOptions),
     /// Repeat a report; ends with code 1 and says what differs, if anything does.
@@ -39,6 +43,7 @@ pub enum EvalCommand {
 pub fn run(command: &EvalCommand, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
     match command {
         EvalCommand::Retrieve(options) => retrieve::run(options, show_progress, screen),
+        EvalCommand::Tune(options) => tune::run(options, show_progress, screen),
         EvalCommand::Precision(options) => precision::run(options, show_progress, screen),
         EvalCommand::Verify(options) => verify::run(options, show_progress, screen),
         EvalCommand::Runs(options) => runs::run(options, screen),

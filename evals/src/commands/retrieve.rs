@@ -5,38 +5,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use corpus::{ReadStore, TitleUse};
-use index::Bm25;
-use infer::{Embed, ModelSettings, Precision};
+use corpus::ReadStore;
+use data::beir::Query;
+use infer::Embed;
 use launch::Exit;
 use measure::{Gain, Metric};
 use search::{Fusion, MonotonicClock, Searcher};
 
+use super::collection_options::CollectionOptions;
 use crate::bar::Bar;
 use crate::collection::Collection;
 use crate::figures;
 use crate::models::Models;
 use crate::query_vectors::QueryVectors;
-use crate::report::{BootstrapPart, DataPart, FORMAT, LatencyPart, Report, RunPart, Settings};
-use crate::retrieval::{EvalMode, Retrieval, Retrieved, retrieve};
+use crate::report::{DataPart, FORMAT, LatencyPart, Report, RunPart, Settings};
+use crate::retrieval::{EvalMode, Retrieved, retrieve};
 use crate::store::{Store, build_or_reuse};
-use crate::{digest, fusion, markdown, run_file};
-
-/// Tokens of a passage when nobody says.
-const CHUNK_TOKENS: usize = 256;
+use crate::{digest, markdown, run_file};
 
 /// Options of `retrieve`.
 #[derive(Debug, Args)]
 pub struct RetrieveOptions {
-    /// The collection: a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv.
-    #[arg(long)]
-    data: PathBuf,
-    /// Which judgments.
-    #[arg(long, default_value = "test")]
-    split: String,
-    /// The embedding model: `bundled`, or a sentence-transformers folder.
-    #[arg(long, default_value = bundled::NAME)]
-    model: String,
+    #[command(flatten)]
+    searched: CollectionOptions,
     /// The cross-encoder of the mode reranked: "bundled" or a CrossEncoder folder.
     #[arg(long, value_name = "NAME|DIR")]
     reranker: Option<String>,
@@ -56,50 +47,12 @@ pub struct RetrieveOptions {
     /// [default: lexical,dense,hybrid, and reranked with a reranker].
     #[arg(long, value_delimiter = ',')]
     modes: Vec<EvalMode>,
-    /// Whether titles are embedded and matched: join or ignore.
-    #[arg(long, default_value = "join", value_parser = parse_titles)]
-    titles: TitleUse,
-    /// The language of the lexical analysis.
-    #[arg(long, default_value = "english")]
-    language: String,
-    /// BM25's k1.
-    #[arg(long, default_value_t = Bm25::default().k1)]
-    bm25_k1: f32,
-    /// BM25's b.
-    #[arg(long, default_value_t = Bm25::default().b)]
-    bm25_b: f32,
-    /// Tokens of a passage at most [default: 256, or less when the model reads less].
-    #[arg(long)]
-    chunk_tokens: Option<usize>,
-    /// Tokens that neighbouring passages share.
-    #[arg(long, default_value_t = 32)]
-    chunk_overlap: usize,
-    /// How hybrid search makes one list of two: `weighted[:LEXICAL,DENSE]` or `rrf[:K]`.
-    #[arg(long, default_value = "weighted", value_parser = fusion::parse)]
+    /// How hybrid search makes one list of two: `weighted[:LEXICAL,DENSE[,FEEDBACK]]` or `rrf[:K]`.
+    #[arg(long, default_value = "weighted")]
     fusion: Fusion,
-    /// Candidate passages from each list.
-    #[arg(long, default_value_t = 100)]
-    depth: usize,
     /// Documents kept per query.
     #[arg(long, default_value_t = 100)]
     documents: usize,
-    /// Compare each query's vector with all others instead of walking the graph.
-    #[arg(long)]
-    exact: bool,
-    /// Number type of the models' arithmetic: f32, bf16 or int8. Fewer bits are faster and round more.
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    precision: Precision,
-    /// Threads [default: one for each processor].
-    #[arg(long)]
-    threads: Option<usize>,
-}
-
-fn parse_titles(text: &str) -> Result<TitleUse, String> {
-    match text {
-        "join" => Ok(TitleUse::Join),
-        "ignore" => Ok(TitleUse::Ignore),
-        _ => Err(format!("{text:?}; accepted: join, ignore")),
-    }
 }
 
 impl RetrieveOptions {
@@ -120,49 +73,25 @@ impl RetrieveOptions {
     }
 
     fn settings(&self, models: &Models) -> Result<Settings> {
-        Ok(Settings {
-            split: self.split.clone(),
-            precision: self.precision.to_string(),
-            modes: self.modes()?,
-            titles: self.titles,
-            language: self.language.clone(),
-            bm25: Bm25 {
-                k1: self.bm25_k1,
-                b: self.bm25_b,
-            },
-            chunk_tokens: self
-                .chunk_tokens
-                .unwrap_or(models.embedder.tokens_max().min(CHUNK_TOKENS)),
-            chunk_overlap: self.chunk_overlap,
-            retrieval: Retrieval {
-                documents_per_query: self.documents,
-                depth: self.depth,
-                fusion: self.fusion,
-                exact: self.exact,
-                rerank_top: self.rerank_top,
-                rerank_weight: self.rerank_weight,
-            },
-            bootstrap: BootstrapPart::default(),
-        })
+        let mut settings = self.searched.settings(models, self.modes()?, self.documents);
+        settings.retrieval.fusion = self.fusion;
+        settings.retrieval.rerank_top = self.rerank_top;
+        settings.retrieval.rerank_weight = self.rerank_weight;
+        Ok(settings)
     }
 }
 
 /// Measures, writes the files, prints the report.
 pub(crate) fn run(options: &RetrieveOptions, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
-    let collection = Collection::open(&options.data, &options.split)?;
+    let collection = options.searched.collection()?;
     std::fs::create_dir_all(&options.out).with_context(|| options.out.display().to_string())?;
-    let threads = options.threads.unwrap_or_else(launch::threads);
-    let model_settings = ModelSettings {
-        threads,
-        precision: Some(options.precision),
-    };
-    let models = Models::open(&options.model, options.reranker.as_deref(), &model_settings)?;
+    let models = options.searched.models(options.reranker.as_deref())?;
     let settings = options.settings(&models)?;
     let setting = Setting {
         collection: &collection,
         models: &models,
         index: &options.index.clone().unwrap_or_else(|| options.out.join("index")),
-        threads,
+        threads: options.searched.threads(),
         show_progress,
     };
     let report = measure(&setting, &settings, &options.out)?;
@@ -251,7 +180,7 @@ fn metrics(documents_per_query: usize) -> [Metric; 5] {
     ]
 }
 
-fn open_store(setting: &Setting<'_>, settings: &Settings) -> Result<Store> {
+pub(crate) fn open_store(setting: &Setting<'_>, settings: &Settings) -> Result<Store> {
     let model = &setting.models.embedder;
     let index_settings = index::Settings {
         dimension: model.dimension(),
@@ -276,14 +205,8 @@ fn open_store(setting: &Setting<'_>, settings: &Settings) -> Result<Store> {
 
 fn retrieve_all(setting: &Setting<'_>, settings: &Settings, store: &Store) -> Result<Vec<Retrieved>> {
     let queries = &setting.collection.queries;
-    let bar = |unit| Bar::new(setting.show_progress, queries.len(), unit);
-    let texts = queries.iter().map(|query| query.text.as_str());
     let known = match settings.modes.iter().any(|&mode| mode != EvalMode::Lexical) {
-        true => Some(QueryVectors::embed(
-            &setting.models.embedder,
-            texts,
-            &bar("queries embedded"),
-        )?),
+        true => Some(query_vectors(setting, queries)?),
         false => None,
     };
     let searcher = Searcher {
@@ -294,7 +217,7 @@ fn retrieve_all(setting: &Setting<'_>, settings: &Settings, store: &Store) -> Re
         clock: &MonotonicClock::start(),
     };
     let answer = |&mode: &EvalMode| {
-        let bar = bar(mode.unit());
+        let bar = Bar::new(setting.show_progress, queries.len(), mode.unit());
         retrieve(
             &searcher,
             queries,
@@ -305,4 +228,11 @@ fn retrieve_all(setting: &Setting<'_>, settings: &Settings, store: &Store) -> Re
         )
     };
     settings.modes.iter().map(answer).collect()
+}
+
+/// The embedding model with the vectors of these queries.
+pub(crate) fn query_vectors<'a>(setting: &Setting<'a>, queries: &[Query]) -> Result<QueryVectors<'a>> {
+    let texts = queries.iter().map(|query| query.text.as_str());
+    let bar = Bar::new(setting.show_progress, queries.len(), "queries embedded");
+    Ok(QueryVectors::embed(&setting.models.embedder, texts, &bar)?)
 }

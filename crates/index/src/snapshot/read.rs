@@ -112,6 +112,13 @@ impl ReadStore for Snapshot {
         Ok(cosines)
     }
 
+    fn vector(&self, passage: PassageRef) -> Result<Vec<f32>, StoreError> {
+        let (live, row) = self.live(passage)?;
+        let vector = live.segment.vectors.row(row).to_vec();
+        live.segment.check_vectors()?;
+        Ok(vector)
+    }
+
     fn explain_matching(
         &self,
         words: &QueryText<'_>,

@@ -37,6 +37,17 @@ pub struct Fused {
     pub dense: Option<Place>,
 }
 
+impl Fused {
+    /// Puts another value in the place of the dense list's.
+    pub(crate) fn revalue_dense(&mut self, value: f32) {
+        let Some(place) = &mut self.dense else { return };
+        place.part.value = value;
+        place.part.contribution = place.part.weight * value;
+        let lexical = self.lexical.map_or(0.0, |place| place.part.contribution);
+        self.score = lexical + place.part.contribution;
+    }
+}
+
 /// The passages of the lexical list whose cosines a fusion has to know besides those of the dense list.
 pub fn unmeasured(mode: Mode, fusion: &Fusion, lexical: &[Scored], dense: &[Scored]) -> Vec<PassageRef> {
     if mode != Mode::Hybrid || !matches!(fusion, Fusion::Weighted { .. }) {
@@ -162,6 +173,7 @@ mod tests {
         let fusion = Fusion::Weighted {
             lexical: 0.5,
             dense: 0.5,
+            feedback: 0.3,
         };
         assert_eq!(
             unmeasured(Mode::Hybrid, &fusion, &lexical, &dense),
@@ -220,7 +232,7 @@ mod tests {
             );
             sum += match *fusion {
                 Fusion::Rrf { k } => 1.0 / (k as f32 + at as f32 + 1.0),
-                Fusion::Weighted { lexical, dense } => {
+                Fusion::Weighted { lexical, dense, .. } => {
                     let weight = [lexical, dense][i];
                     weight
                         * if most > least {
@@ -248,7 +260,7 @@ mod tests {
         fn agrees_with_the_definition(
             lexical in any_list(), dense in any_list(), k in 1u32..100, weights in (0.0f32..2.0, 0.0f32..2.0),
         ) {
-            let weighted = Fusion::Weighted { lexical: weights.0, dense: weights.1 };
+            let weighted = Fusion::Weighted { lexical: weights.0, dense: weights.1, feedback: 0.3 };
             for fusion in [Fusion::Rrf { k }, weighted] {
                 let beyond = unmeasured(Mode::Hybrid, &fusion, &lexical, &dense);
                 let cosine = |passage: PassageRef| Scored { passage, score: (passage.0 % 5) as f32 - 3.0 };

@@ -1,6 +1,7 @@
 //! What a search may ask for, and within which bounds.
 
 mod bounds;
+mod fusion;
 mod stages;
 
 use corpus::{Filter, NearestQuery, QueryText, Syntax};
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::SearchError;
 use bounds::{refuse, within};
-pub use stages::{AnswerRequest, Fusion, Mode, RerankRequest};
+pub use fusion::Fusion;
+pub use stages::{AnswerRequest, Mode, RerankRequest};
 
 /// One search. In JSON only `query` is required and unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -226,6 +228,7 @@ mod tests {
         let expected = Fusion::Weighted {
             lexical: 0.4,
             dense: 1.0,
+            feedback: 0.3,
         };
         assert_eq!(request.fusion, expected);
         assert!(serde_json::from_str::<Fusion>(r#"{"method": "rrf", "dense": 1}"#).is_err());
@@ -296,6 +299,11 @@ mod tests {
                 "-1",
             ),
             (
+                r#"{"query": "a", "fusion": {"method": "weighted", "feedback": 1001}}"#,
+                "fusion.feedback",
+                "1001",
+            ),
+            (
                 r#"{"query": "a", "fusion": {"method": "weighted", "lexical": 0, "dense": 0}}"#,
                 "fusion",
                 "two weights of 0",
@@ -319,6 +327,7 @@ mod tests {
         request.fusion = Fusion::Weighted {
             lexical: f32::NAN,
             dense: 1.0,
+            feedback: 0.0,
         };
         assert!(request.validate().is_err());
     }

@@ -1,11 +1,11 @@
-//! The stages of a search that have settings of their own: lists, fusion, reranking, answer.
+//! The stages of a search that have settings of their own: lists, reranking, answer.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::SearchRequest;
-use super::bounds::{refuse, weight, within};
+use super::bounds::within;
 use crate::SearchError;
 
 /// Which lists are asked.
@@ -40,50 +40,6 @@ impl fmt::Display for Mode {
             Self::Dense => "dense",
             Self::Hybrid => "hybrid",
         })
-    }
-}
-
-/// How the two lists of a hybrid search become one; see [`crate::fusion`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Fusion {
-    /// Each list's scores are stretched to 0..1 (min-max), weighted and added; the cosines of passages that only the
-    /// lexical list holds count too.
-    Weighted {
-        /// Weight of the lexical list.
-        #[serde(default = "lexical_weight")]
-        lexical: f32,
-        /// Weight of the dense list.
-        #[serde(default = "dense_weight")]
-        dense: f32,
-    },
-    /// Reciprocal ranks are added.
-    Rrf {
-        /// How much the first ranks are levelled.
-        #[serde(default = "sixty")]
-        k: u32,
-    },
-}
-
-/// The weights that found most on CACM (nDCG@10 of 0.569 by the bundled encoder; even ones 0.553).
-fn lexical_weight() -> f32 {
-    0.4
-}
-
-fn dense_weight() -> f32 {
-    0.6
-}
-
-fn sixty() -> u32 {
-    60
-}
-
-impl Default for Fusion {
-    fn default() -> Self {
-        Self::Weighted {
-            lexical: lexical_weight(),
-            dense: dense_weight(),
-        }
     }
 }
 
@@ -184,22 +140,6 @@ impl AnswerRequest {
         match self.budget_ms {
             Some(budget_ms) => within("answer.budget_ms", budget_ms, 1, SearchRequest::BUDGET_MS_MAX),
             None => Ok(()),
-        }
-    }
-}
-
-impl Fusion {
-    pub(super) fn validate(&self) -> Result<(), SearchError> {
-        match *self {
-            Self::Rrf { k } => within("fusion.k", k, 1, SearchRequest::RRF_K_MAX),
-            Self::Weighted { lexical, dense } => {
-                weight("fusion.lexical", lexical)?;
-                weight("fusion.dense", dense)?;
-                if lexical + dense > 0.0 {
-                    return Ok(());
-                }
-                refuse("fusion", "two weights of 0", "at least one weight above 0")
-            }
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
 
 mod answers;
+mod feedback;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -94,6 +95,7 @@ fn what_only_words_found_counts_with_its_cosine() {
     let request = SearchRequest {
         depth: 2,
         explain: true,
+        fusion: "weighted:0.4,0.6,0".parse().unwrap(),
         ..request("rare qqrare", Mode::Hybrid)
     };
     let response = searcher(&store, &embed, &rerank).search(&request).unwrap();
@@ -184,6 +186,7 @@ fn a_weight_says_how_much_the_cross_encoder_counts() {
 fn reranking_reorders_the_top_and_leaves_the_rest() {
     let mut request = request("Rome burned", Mode::Hybrid);
     request.group = false;
+    request.fusion = "weighted:0.4,0.6,0".parse().unwrap();
     let before = search(&request).unwrap();
     request.rerank = Some(RerankRequest {
         top: 2,
