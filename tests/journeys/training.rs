@@ -165,6 +165,12 @@ fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
         said.code == 1 && said.err.contains("schedule.steps was 1000000 and is 3"),
         "{said:?}"
     );
+    // A new run does not write over it, and says so before it reads any data.
+    let said = journey.cloze(&follow);
+    assert!(
+        said.code == 1 && said.err.contains("holds a run already") && said.out.is_empty(),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -72,7 +72,8 @@ pub(crate) fn follow<R: Recipe>(
 ) -> Result<Exit> {
     let recipe = options.read::<R>()?;
     if options.dry_run {
-        let (task, plan) = begin(recipe, screen)?;
+        let plan = recipe.plan()?;
+        let task = begin(recipe, screen)?;
         dry_run(&task, &plan, screen)?;
         return Ok(Exit::Success);
     }
@@ -85,13 +86,12 @@ pub(crate) fn follow<R: Recipe>(
     conclude(&outcome, &folder, screen)
 }
 
-/// The task that follows the recipe, and the plan of its run.
-fn begin<R: Recipe>(recipe: R, screen: &mut dyn Write) -> Result<(R::Task, Plan)> {
-    let plan = recipe.plan()?;
+/// The task that follows the recipe.
+fn begin<R: Recipe>(recipe: R, screen: &mut dyn Write) -> Result<R::Task> {
     let tokenizer = open_tokenizer(recipe.frame().tokenizer)?;
     let task = recipe.task(tokenizer)?;
     writeln!(screen, "{}", task.describe())?;
-    Ok((task, plan))
+    Ok(task)
 }
 
 /// Runs a recipe to its end, or until somebody interrupts it; the model gets its card.
@@ -102,7 +102,12 @@ pub(crate) fn complete<R: Recipe>(
     screen: &mut dyn Write,
 ) -> Result<Outcome> {
     let written = toml::to_string_pretty(&recipe).context("writing the recipe")?;
-    let (task, plan) = begin(recipe, screen)?;
+    let plan = recipe.plan()?;
+    if !options.resume {
+        // Before the data are read, which can take minutes.
+        plan.check_new()?;
+    }
+    let task = begin(recipe, screen)?;
     let folder = plan.out.clone();
     let hardware = hardware(&plan.recipe);
     // Read now: they may have changed when the run is done.

@@ -77,13 +77,9 @@ impl<'a, T: Task> Run<'a, T> {
         std::fs::create_dir_all(&plan.out).map_err(io(&plan.out))?;
         let adam = AdamW::with_rates(task.variables(), plan.optimizer, |name| task.rate(name))?;
         let mut notes = Vec::new();
-        let state = if resume {
-            checkpoint::resume(&plan.out, &adam, &plan.recipe, &mut notes)?
-        } else if let Some(path) = checkpoint::latest(&plan.out)? {
-            let reason = "the folder holds a run already; resume it or choose another folder".to_owned();
-            return Err(Error::Checkpoint { path, reason });
-        } else {
-            None
+        let state = match resume {
+            true => checkpoint::resume(&plan.out, &adam, &plan.recipe, &mut notes)?,
+            false => plan.check_new().map(|()| None)?,
         };
         let resumed = state.as_ref().map(|state| state.step);
         let state = state.unwrap_or_default();

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::optimizer;
 use crate::recipe::Saving;
 use crate::schedule::Schedule;
+use crate::{checkpoint, optimizer};
 
 /// The settings of a run that do not depend on its task.
 #[derive(Debug, Clone)]
@@ -23,6 +23,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Refuses a folder that holds a run already, which a new one would write over.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] with the newest checkpoint there; [`Error::Io`] when the folder cannot be read.
+    pub fn check_new(&self) -> Result<()> {
+        let Some(path) = checkpoint::latest(&self.out)? else {
+            return Ok(());
+        };
+        let reason = "the folder holds a run already; resume it or choose another folder".to_owned();
+        Err(Error::Checkpoint { path, reason })
+    }
+
     /// Refuses settings out of range.
     pub(crate) fn check(&self) -> Result<()> {
         if self.optimizer.accumulate == 0 {
