@@ -13,7 +13,8 @@ use serde_json::json;
 
 const EXAMPLES: &str = "\
 Examples:
-  cloze pack models/all-MiniLM-L6-v2                      writes packed-f32.safetensors into the folder
+  cloze pack models/all-MiniLM-L6-v2                      writes packed-f32.safetensors into the folder, or that of
+                                                          fewer bits if they were measured to be enough
   cloze pack models/all-MiniLM-L6-v2 --precision int8     ... packed-int8.safetensors
 Whatever opens the model in that precision uses the file by itself. When the model changes, the file is passed over
 with a warning until the model is packed again.";
@@ -25,9 +26,9 @@ pub struct PackArgs {
     /// Folder of the model.
     #[arg(value_name = "MODEL")]
     model: PathBuf,
-    /// Number type of the weights: f32, bf16 or int8.
-    #[arg(long, value_name = "TYPE", default_value_t)]
-    precision: Precision,
+    /// Number type of the weights: f32, bf16 or int8. Default: the one in which the model opens when nobody says.
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<Precision>,
     /// Print a summary as JSON.
     #[arg(long)]
     json: bool,
@@ -46,7 +47,7 @@ pub fn pack(args: &PackArgs, screen: &mut dyn Write) -> anyhow::Result<Exit> {
     let path = packing.path.display().to_string();
     if args.json {
         let summary = json!({
-            "file": path, "precision": args.precision.to_string(), "bytes": packing.bytes, "seconds": seconds,
+            "file": path, "precision": packing.precision.to_string(), "bytes": packing.bytes, "seconds": seconds,
         });
         writeln!(screen, "{summary}")?;
     } else {

@@ -18,8 +18,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::InferError;
 use crate::engine::{Engine, Parts, Weights};
+use crate::{InferError, Quality};
 
 /// Rises when the order of the packed numbers changes.
 const VERSION: u32 = 1;
@@ -47,14 +47,17 @@ pub struct Packing {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// The number type of its weights.
+    pub precision: Precision,
 }
 
-/// Writes the encoder's weights in packed form beside the model, as `packed-PRECISION.safetensors`. Whatever opens
+/// Writes the encoder's weights in packed form beside the model, as `packed-PRECISION.safetensors`; in the precision in
+/// which it is opened when nobody says ([`Quality::enough`] where it was measured, else f32). Whatever opens
 /// the model in this precision then maps the file: processes share its pages and nothing is packed again.
 ///
 /// # Errors
 /// [`InferError::Open`] when the model cannot be opened, or the file cannot be written.
-pub fn pack(files: &ModelFiles, precision: Precision) -> Result<Packing, InferError> {
+pub fn pack(files: &ModelFiles, precision: Option<Precision>) -> Result<Packing, InferError> {
     let refuse = |reason: String| InferError::Open {
         model: files.describe(),
         reason,
@@ -69,6 +72,10 @@ pub fn pack(files: &ModelFiles, precision: Precision) -> Result<Packing, InferEr
         let stamps = || files.stamps().map_err(|error| error.to_string());
         let before = stamps()?;
         let fingerprint = files.fingerprint().map_err(|error| error.to_string())?;
+        let precision = match precision {
+            Some(precision) => precision,
+            None => measured(files, &fingerprint.to_string())?,
+        };
         let mut recorder = Recorder {
             weights: Weights::open(files, &config, precision)?,
             lines: BTreeMap::new(),
@@ -84,9 +91,22 @@ pub fn pack(files: &ModelFiles, precision: Precision) -> Result<Packing, InferEr
             files: before,
         };
         let path = folder.join(file_name(precision));
-        write(&path, &origin, &recorder.lines).map_err(|error| format!("{}: {error}", path.display()))
+        let bytes =
+            write(&path, &origin, &recorder.lines).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Packing {
+            path,
+            bytes,
+            precision,
+        })
     };
     pack().map_err(refuse)
+}
+
+/// The precision that is enough for the model of this fingerprint.
+fn measured(files: &ModelFiles, fingerprint: &str) -> Result<Precision, String> {
+    let quality = Quality::open(files).map_err(|error| error.to_string())?;
+    let quality = quality.filter(|quality| quality.fingerprint == fingerprint);
+    Ok(quality.map_or(Precision::F32, |quality| quality.enough()))
 }
 
 fn file_name(precision: Precision) -> String {
@@ -113,7 +133,7 @@ impl Parts for Recorder {
     }
 }
 
-fn write(path: &Path, origin: &Origin, parts: &BTreeMap<String, Lines>) -> std::io::Result<Packing> {
+fn write(path: &Path, origin: &Origin, parts: &BTreeMap<String, Lines>) -> std::io::Result<u64> {
     let mut header = header(origin, parts)?;
     let mut hash = Xxh3Default::new();
     hash.update(&header);
@@ -137,13 +157,9 @@ fn write(path: &Path, origin: &Origin, parts: &BTreeMap<String, Lines>) -> std::
         std::fs::rename(&partial, path)?;
         Ok(bytes)
     };
-    let bytes = written().inspect_err(|_| {
+    written().inspect_err(|_| {
         // The error that is told is the one that counts.
         let _ = std::fs::remove_file(&partial);
-    })?;
-    Ok(Packing {
-        path: path.to_path_buf(),
-        bytes,
     })
 }
 

@@ -29,7 +29,11 @@ fn a_packed_model_gives_the_same_bits() {
         let folder = support::model();
         let before = open(folder.path(), precision);
         assert!(before.2.is_empty());
-        let packing = pack(&encoder::ModelFiles::folder(folder.path()).unwrap(), precision).unwrap();
+        let packing = pack(
+            &encoder::ModelFiles::folder(folder.path()).unwrap(),
+            Some(precision),
+        )
+        .unwrap();
         assert_eq!(packing.bytes, std::fs::metadata(&packing.path).unwrap().len());
         assert_eq!(open(folder.path(), precision), before);
 
@@ -51,7 +55,7 @@ fn a_packed_model_gives_the_same_bits() {
 fn a_model_that_changed_is_not_answered_for_by_old_weights() {
     let folder = support::model();
     let files = encoder::ModelFiles::folder(folder.path()).unwrap();
-    pack(&files, Precision::Int8).unwrap();
+    pack(&files, Some(Precision::Int8)).unwrap();
     let weights = folder.path().join("model.safetensors");
     let bytes = std::fs::read(&weights).unwrap();
 
@@ -76,7 +80,7 @@ fn damage_anywhere_is_noticed_and_costs_only_time() {
     let folder = support::model();
     let files = encoder::ModelFiles::folder(folder.path()).unwrap();
     let expected = open(folder.path(), Precision::Int8).0;
-    let path = pack(&files, Precision::Int8).unwrap().path;
+    let path = pack(&files, Some(Precision::Int8)).unwrap().path;
     let bytes = std::fs::read(&path).unwrap();
     let check = |damaged: &[u8], what: &str| {
         std::fs::write(&path, damaged).unwrap();
@@ -96,13 +100,13 @@ fn damage_anywhere_is_noticed_and_costs_only_time() {
     check(&[bytes.as_slice(), &[0]].concat(), "a byte more");
 
     // A file of another precision under this name.
-    let other = pack(&files, Precision::Bf16).unwrap().path;
+    let other = pack(&files, Some(Precision::Bf16)).unwrap().path;
     check(&std::fs::read(other).unwrap(), "another precision");
 }
 
 #[test]
 fn a_model_inside_of_the_program_is_not_packed() {
     let files = encoder::ModelFiles::embedded("inside", &[("config.json", b"{}")]);
-    let error = pack(&files, Precision::Int8).unwrap_err().to_string();
+    let error = pack(&files, Some(Precision::Int8)).unwrap_err().to_string();
     assert!(error.contains("accepted: a folder"), "{error}");
 }
