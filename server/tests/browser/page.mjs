@@ -134,7 +134,7 @@ const steps = {
     await during(page, () => page.locator(".modes span", { hasText: "hybrid" }).click());
     await page.locator("#explain").check();
     const text = await page.locator(".hit .explain").first().textContent();
-    for (const part of [/Fusion weighted, rank 1/, /BM25 0\.4 × [\d.]+ = [\d.]+/, /BM25 rank \d+/, /Cosine (rank|not)/, /sum/]) assert.match(text, part);
+    for (const part of [/Fusion weighted, rank 1/, /BM25 0\.4 × [\d.]+ = [\d.]+/, /BM25 rank \d+/, /Cosine (rank|not)/, /Feedback rank \d+ before/, /sum/]) assert.match(text, part);
     await page.locator(".hit .explain").first().scrollIntoViewIfNeeded();
     await shot(page, "explain");
     await page.locator("#explain").uncheck();
