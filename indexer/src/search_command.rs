@@ -56,7 +56,7 @@ pub struct SearchArgs {
     /// match the question); may be repeated.
     #[arg(long = "facet", value_name = "FIELD")]
     facets: Vec<String>,
-    /// How the lists of a hybrid search become one: weighted[:LEXICAL,DENSE[,FEEDBACK]] or rrf[:K].
+    /// How the lists of a hybrid search become one: `weighted[:LEXICAL,DENSE[,FEEDBACK]]` or `rrf[:K]`.
     #[arg(long, value_name = "HOW", default_value = "weighted")]
     fusion: Fusion,
     /// Candidates taken from each list.
