@@ -10,6 +10,7 @@ mod bench;
 mod collection;
 mod commands;
 mod digest;
+mod draw;
 mod figures;
 mod markdown;
 mod models;

@@ -54,14 +54,16 @@ fn folds(queries: usize, seed: u64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failing unwrap fails the test")]
     use super::*;
 
     #[test]
     fn the_best_of_all_is_chosen_and_the_first_of_equals() {
         let values = [vec![0.5; 20], vec![0.75; 20], vec![0.75; 20]];
-        let chosen = choose(&values, 1).unwrap();
-        assert_eq!((chosen.best, chosen.held_out), (1, vec![0.75; 20]));
+        let chosen = Chosen {
+            best: 1,
+            held_out: vec![0.75; 20],
+        };
+        assert_eq!(choose(&values, 1), Some(chosen));
         assert_eq!(choose(&[], 1), None);
     }
 
@@ -72,9 +74,8 @@ mod tests {
         let values: Vec<Vec<f64>> = (0..queries)
             .map(|way| (0..queries).map(|query| f64::from(way == query)).collect())
             .collect();
-        let chosen = choose(&values, 7).unwrap();
-        assert_eq!(values[chosen.best].iter().sum::<f64>(), 1.0);
-        assert_eq!(chosen.held_out, vec![0.0; queries]);
+        let held_out = choose(&values, 7).map(|chosen| chosen.held_out);
+        assert_eq!(held_out, Some(vec![0.0; queries]));
     }
 
     #[test]

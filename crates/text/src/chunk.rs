@@ -13,14 +13,13 @@ impl Tokenizer {
     /// Cuts `text` into byte ranges of at most `max_tokens` tokens, counting the special tokens that
     /// [`Tokenizer::encode`] adds, so that a chunk fits a model of that limit.
     ///
-    /// There are as few chunks as the limit allows, and all are about equally long: a short rest would outrank
-    /// longer passages by its shortness. A chunk that is not the last ends at the nearest end of a sentence (a token
-    /// ending in `.`, `!`, `?` or one of their East Asian forms, or a line break after it) that makes it at most a third
-    /// shorter or longer than its share, else at the nearest word there, else after any token. The next begins about
-    /// `overlap_tokens` tokens earlier, at a
-    /// word where one begins in the overlap. Ranges lie on character boundaries, both ends grow
-    /// strictly, and together they cover every byte. A text without any token (only control characters)
-    /// is one chunk; an empty text has none.
+    /// The chunks are about equally long, and no more than the limit asks for unless sentences end so that it takes one
+    /// more: a short rest would outrank longer passages by its shortness. A chunk that is not the last ends at the end of
+    /// a sentence (a token ending in `.`, `!`, `?` or one of their East Asian forms, or a line break after it), the
+    /// nearest that makes it at most a third shorter or longer than its share; else at the nearest word there, else after
+    /// any token. The next begins about `overlap_tokens` tokens earlier, at a word where one begins in the overlap. Ranges
+    /// lie on character boundaries, both ends grow strictly, and together they cover every byte. A text without any token
+    /// (only control characters) is one chunk; an empty text has none.
     ///
     /// # Errors
     /// When `max_tokens` leaves no room for text, or the overlap is not below it.

@@ -20,8 +20,9 @@ use search::{AnswerRequest, MonotonicClock, RerankRequest, SearchRequest, Search
 use serde_json::{Value, json};
 
 use super::squad::gold;
-use super::squad_reader::{self, chosen, open_reader};
+use super::squad_reader::{self, open_reader};
 use crate::bar::Bar;
+use crate::draw::chosen;
 use crate::models::Models;
 
 /// Paragraphs that are embedded in one call.

@@ -47,7 +47,8 @@ pub struct RetrieveOptions {
     /// [default: lexical,dense,hybrid, and reranked with a reranker].
     #[arg(long, value_delimiter = ',')]
     modes: Vec<EvalMode>,
-    /// How hybrid search makes one list of two: `weighted[:LEXICAL,DENSE[,FEEDBACK]]` or `rrf[:K]`.
+    /// How hybrid search makes one list of two: `weighted[:LEXICAL,DENSE[,FEEDBACK]]` or `rrf[:K]`; 0.4, 0.6, 0.3 and 60
+    /// where nothing is said.
     #[arg(long, default_value = "weighted")]
     fusion: Fusion,
     /// Documents kept per query.

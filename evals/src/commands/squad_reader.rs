@@ -10,11 +10,12 @@ use data::squad::{Article, Question, Squad};
 use infer::{ModelSettings, Reader, Reading};
 use launch::Exit;
 use measure::squad::{AnswerScores, v1, v2};
-use measure::{Bootstrap, SplitMix64, bootstrap_mean};
+use measure::{Bootstrap, bootstrap_mean};
 use serde_json::{Value, json};
 
 use super::squad::{SquadOptions, gold};
 use crate::bar::Bar;
+use crate::draw::chosen;
 
 /// Questions that are read at a time.
 const BATCH: usize = 64;
@@ -181,20 +182,6 @@ fn tuned_on(articles: usize, share: f64, seed: u64) -> Vec<bool> {
     chosen(articles, (articles as f64 * share).round() as usize, seed)
 }
 
-/// Which of `among` things are chosen when `count` of them are drawn at random.
-pub(super) fn chosen(among: usize, count: usize, seed: u64) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..among).collect();
-    let mut random = SplitMix64::new(seed);
-    for at in (1..among).rev() {
-        order.swap(at, random.below(at + 1));
-    }
-    let mut chosen = vec![false; among];
-    for &at in &order[..count.min(among)] {
-        chosen[at] = true;
-    }
-    chosen
-}
-
 /// A mean in percent with its interval of 95 %, questions drawn again.
 fn figure(scores: &[AnswerScores], metric: fn(&AnswerScores) -> f64) -> Result<Value> {
     let values: Vec<f64> = scores.iter().map(metric).collect();
@@ -217,6 +204,5 @@ mod tests {
         assert_ne!(one, tuned_on(11, 0.5, 2));
         assert_eq!(tuned_on(3, 0.0, 1), [false; 3]);
         assert_eq!(tuned_on(3, 1.0, 1), [true; 3]);
-        assert_eq!(chosen(3, usize::MAX, 1), [true; 3]);
     }
 }

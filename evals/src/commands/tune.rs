@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use super::collection_options::CollectionOptions;
 use super::retrieve::{Setting, open_store, query_vectors};
-use super::squad_reader::chosen;
 use crate::bar::Bar;
 use crate::collection::Collection;
+use crate::draw::chosen;
 use crate::figures::{Difference, difference};
 use crate::report::Settings;
 use crate::retrieval::{EvalMode, retrieve};

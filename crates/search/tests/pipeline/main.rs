@@ -163,6 +163,7 @@ fn filters_hold_in_every_mode() {
 #[test]
 fn a_weight_says_how_much_the_cross_encoder_counts() {
     let mut request = request("walls of rome", Mode::Hybrid);
+    request.fusion = "weighted:0.4,0.6,0".parse().unwrap();
     let before = search(&request).unwrap();
     let mut ask = |weight| {
         request.explain = true;
