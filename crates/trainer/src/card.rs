@@ -134,6 +134,7 @@ impl Card<'_> {
             self.hardware,
         );
         text += &self.scores();
+        text += &self.learned_nothing();
         text += &self.units();
         text += "\n## Data\n\n| file | bytes | SHA-256 |\n|---|---|---|\n";
         for input in self.inputs {
@@ -165,6 +166,12 @@ impl Card<'_> {
             let _ = writeln!(text, "| {name} | {before:.4} | {after:.4} |");
         }
         text
+    }
+
+    fn learned_nothing(&self) -> String {
+        self.outcome.learned_nothing.map_or_else(String::new, |loss| {
+            format!("\nIt has learned nothing: a loss of {loss:.4} is no better than guesses by the frequencies of the labels alone.\n")
+        })
     }
 
     fn units(&self) -> String {
@@ -224,6 +231,7 @@ mod tests {
                 dead: 1,
                 all: 4,
             }],
+            learned_nothing: Some(7.25),
         };
         let card = Card {
             task: "some pairs",
@@ -244,6 +252,7 @@ mod tests {
             "| steps | 30 (ended early: the scores grew no more), the best is that of step 20 |",
             "| time | 1.5 min |",
             "| mrr | 0.1000 | 0.5000 |",
+            "It has learned nothing: a loss of 7.2500 is no better than guesses by the frequencies of the labels alone.",
             "1 of 4 feed-forward units received no gradient at the end.",
             "| a.txt | 7 | 00ff |",
             "seed = 1",

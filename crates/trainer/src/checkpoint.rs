@@ -27,6 +27,9 @@ pub(crate) struct State {
     pub(crate) step: u64,
     /// Seconds that the run has taken.
     pub(crate) seconds: f64,
+    /// Those that it had taken after its first step.
+    #[serde(default)]
+    pub(crate) first_step_seconds: Option<f64>,
     /// The recipe, as text.
     pub(crate) recipe: String,
     /// The scores so far.

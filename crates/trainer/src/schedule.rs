@@ -28,9 +28,10 @@ pub enum Decay {
 pub struct Schedule {
     /// Optimizer steps of the whole run.
     pub steps: u64,
-    /// A budget of wall-clock time. The progress of the run is the larger of the share of steps and the share
-    /// of time, so a slow machine ends in time with the learning rate decayed. Only runs without it give the
-    /// same numbers each time.
+    /// A budget of wall-clock time, counted from the end of the first step, so that neither scores before it nor
+    /// a device that is being opened use up the warm-up. The progress of the run is the larger of the share of
+    /// steps and the share of time, so a slow machine ends in time with the learning rate decayed. Only runs
+    /// without it give the same numbers each time.
     #[serde(default)]
     pub minutes: Option<f64>,
     /// Share of the run in which the learning rate rises from zero.
@@ -74,7 +75,7 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// How much of the run is behind us when `step` begins, 0 to 1.
+    /// How much of the run is behind us when `step` begins, so many seconds after the first one ended; 0 to 1.
     pub fn progress(&self, step: u64, elapsed_seconds: f64) -> f64 {
         let steps = step as f64 / (self.steps as f64).max(1.0);
         let time = self

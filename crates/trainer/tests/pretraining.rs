@@ -111,7 +111,8 @@ fn every_objective_is_learned_as_the_held_out_texts_say() -> Checked {
         let plan = recipe.plan()?;
         let task = MlmTask::new(recipe, tokenizer.clone())?;
         let before = task.evaluate()?;
-        Run::new(&task, plan, &|| Duration::ZERO, false)?.finish(|_| {})?;
+        let outcome = Run::new(&task, plan, &|| Duration::ZERO, false)?.finish(|_| {})?;
+        assert_eq!(outcome.learned_nothing, None, "{changes:?}");
         let after = task.evaluate()?;
         assert_eq!(after, task.evaluate()?, "always the same blanks");
         let named: Vec<&str> = after.iter().map(|(name, _)| *name).collect();
@@ -122,6 +123,23 @@ fn every_objective_is_learned_as_the_held_out_texts_say() -> Checked {
         assert!(after[0].1 >= least[0], "{found:?}");
         assert!(after[1].1 < 0.5 * before[1].1, "{found:?}");
         assert!(after.get(2).is_none_or(|pair| pair.1 >= least[1]), "{found:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_run_that_fills_in_blanks_no_better_than_by_frequency_says_so() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let tokenizer = prepare(folder.path())?;
+    for (number, (changes, ..)) in OBJECTIVES.iter().enumerate() {
+        let mut recipe = recipe(folder.path(), changes)?;
+        recipe.out = folder.path().join(number.to_string());
+        recipe.optimizer.learning_rate = 1e-7;
+        recipe.schedule.steps = 30;
+        let plan = recipe.plan()?;
+        let task = MlmTask::new(recipe, tokenizer.clone())?;
+        let outcome = Run::new(&task, plan, &|| Duration::ZERO, false)?.finish(|_| {})?;
+        assert!(outcome.learned_nothing.is_some(), "{changes:?}: {outcome:?}");
     }
     Ok(())
 }

@@ -25,6 +25,11 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
+    /// The median of the last steps' losses.
+    pub(super) fn median(&self) -> f32 {
+        median(self.recent.iter().copied())
+    }
+
     /// Takes in the loss of a step. When it is the third in a row that lies above `factor` times the median of the
     /// last 64, and above that of the first 64, the run has lost what it had learned: then the median is returned. A
     /// factor of 0 never says so.

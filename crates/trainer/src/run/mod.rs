@@ -42,6 +42,9 @@ pub use task::{Task, TaskLoss};
 pub use units::Units;
 pub(crate) use weights::initialise;
 
+/// Losses are noisy: this share of the loss of blind guesses is no better than it.
+const NO_BETTER: f64 = 0.99;
+
 /// A run in progress.
 pub struct Run<'a, T: Task> {
     task: &'a T,
@@ -60,6 +63,8 @@ pub struct Run<'a, T: Task> {
     seconds_before: f64,
     /// Seconds after the last step, as all ranks have agreed.
     now: f64,
+    /// Those after the first step, from which a budget of time counts.
+    first: Option<f64>,
     received: Vec<bool>,
     losses: Losses,
     history: History,
@@ -95,6 +100,7 @@ impl<'a, T: Task> Run<'a, T> {
             step: state.step,
             seconds_before: state.seconds,
             now: state.seconds,
+            first: state.first_step_seconds,
             received: vec![state.step >= GUARD_STEPS; adam.slots().len()],
             losses: state.losses,
             history: state.history,
@@ -254,7 +260,7 @@ impl<'a, T: Task> Run<'a, T> {
     /// Writes the model, unless the run goes on another time.
     fn end(self, ended: Ended, loss: f32) -> Result<Outcome> {
         let mut saved = self.step;
-        let mut units = Vec::new();
+        let (mut units, mut learned_nothing) = (Vec::new(), None);
         if ended != Ended::Interrupted {
             let best = self.history.best().filter(|_| self.plan.saving.keep_best);
             if let Some(best) = best.filter(|best| *best != self.step) {
@@ -266,6 +272,9 @@ impl<'a, T: Task> Run<'a, T> {
                 curve::draw(&self.plan.out)?;
             }
             units = self.look_at_units()?;
+            let (median, blind) = (self.losses.median(), self.task.blind_loss());
+            learned_nothing =
+                blind.and_then(|blind| (f64::from(median) >= NO_BETTER * blind).then_some(median));
         }
         Ok(Outcome {
             ended,
@@ -275,6 +284,7 @@ impl<'a, T: Task> Run<'a, T> {
             evaluations: self.history.0,
             saved,
             units,
+            learned_nothing,
         })
     }
 
@@ -290,7 +300,8 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     fn progress(&self) -> f64 {
-        self.plan.schedule.progress(self.step, self.now)
+        let since = self.first.map_or(0.0, |first| self.now - first);
+        self.plan.schedule.progress(self.step, since)
     }
 
     /// Whether this rank writes the files.
@@ -305,6 +316,7 @@ impl<'a, T: Task> Run<'a, T> {
         let state = State {
             step: self.step,
             seconds: self.now,
+            first_step_seconds: self.first,
             recipe: self.plan.recipe.clone(),
             history: self.history.clone(),
             losses: self.losses.clone(),

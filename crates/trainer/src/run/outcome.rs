@@ -39,4 +39,7 @@ pub struct Outcome {
     pub saved: u64,
     /// What was found of the feed-forward units of the model that was saved.
     pub units: Vec<Units>,
+    /// The median loss of the last steps, 64 at most, where it is no better than that of a model which knows the
+    /// frequencies of the labels alone: see [`Task::blind_loss`](super::Task::blind_loss).
+    pub learned_nothing: Option<f32>,
 }

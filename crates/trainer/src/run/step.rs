@@ -51,6 +51,7 @@ impl<T: Task> Run<'_, T> {
             done.norm = gradients.norm();
         }
         self.agree(&mut done)?;
+        self.first.get_or_insert(self.now);
         self.watch(done.loss, &batches)?;
         Ok(done)
     }

@@ -51,6 +51,12 @@ pub trait Task: Sync {
         self.compute(number, &self.prepare(number)?)
     }
 
+    /// The mean loss of a model that knows how frequent each label is and looks at nothing else. A run that ends
+    /// with no less has learned nothing, and says so. None where the loss has no such measure.
+    fn blind_loss(&self) -> Option<f64> {
+        None
+    }
+
     /// Scores on held-out data, the one that decides first, higher is better; empty when the recipe names none.
     ///
     /// # Errors

@@ -184,3 +184,52 @@ fn a_loss_that_leaves_its_course_stops_the_run_and_leaves_the_batches() -> Check
     assert_eq!(finish(&task, plan, true)?.steps, 200);
     Ok(())
 }
+
+#[test]
+fn a_budget_of_time_counts_from_the_end_of_the_first_step() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let (free, timed) = (folder.path().join("free"), folder.path().join("timed"));
+    finish(&Line::new()?, plan(&free), false)?;
+    // An evaluation takes ten minutes, and nothing else takes time.
+    let task = Line::new()?;
+    let clock = || Duration::from_secs(600 * task.evaluated.load(Ordering::Relaxed) as u64);
+    let mut budget = plan(&timed);
+    budget.schedule.minutes = Some(1.0);
+    let outcome = Run::new(&task, budget, &clock, false)?.finish(|_| {})?;
+    assert_eq!((outcome.ended, outcome.steps), (Ended::Finished, 60));
+    let rates = |out: &Path| -> Result<Vec<serde_json::Value>, Box<dyn Error>> {
+        Ok(log(out)?
+            .iter()
+            .map(|line| line["learning_rate"].clone())
+            .collect())
+    };
+    assert_eq!(rates(&timed)?, rates(&free)?);
+
+    // Here each look at the clock takes a second.
+    let (task, looks) = (Line::new()?, AtomicUsize::new(0));
+    let clock = || Duration::from_secs(looks.fetch_add(1, Ordering::Relaxed) as u64);
+    let mut budget = plan(&folder.path().join("slow"));
+    budget.schedule.minutes = Some(1.0);
+    let outcome = Run::new(&task, budget, &clock, false)?.finish(|_| {})?;
+    assert!((2..60).contains(&outcome.steps), "{outcome:?}");
+    Ok(())
+}
+
+#[test]
+fn a_run_that_ends_where_blind_guesses_are_says_that_it_learned_nothing() -> Checked {
+    let folder = tempfile::tempdir()?;
+    let learned = |blind, rate, name: &str| -> Result<Option<f32>, Box<dyn Error>> {
+        let mut plan = plan(&folder.path().join(name));
+        plan.optimizer.learning_rate = rate;
+        let task = Line {
+            blind,
+            ..Line::new()?
+        };
+        Ok(finish(&task, plan, false)?.learned_nothing)
+    };
+    assert_eq!(learned(Some(0.5), 0.05, "learns")?, None);
+    let stuck = learned(Some(0.5), 1e-9, "stuck")?;
+    assert!(stuck.is_some_and(|loss| loss > 0.495), "{stuck:?}");
+    assert_eq!(learned(None, 1e-9, "no measure")?, None);
+    Ok(())
+}

@@ -30,6 +30,8 @@ struct Line {
     /// From this batch on the examples are of another world.
     broken_from: u64,
     sleep: Duration,
+    /// The loss that shows that nothing was learned.
+    blind: Option<f64>,
 }
 
 impl Line {
@@ -45,6 +47,7 @@ impl Line {
             evaluated: AtomicUsize::new(0),
             broken_from: u64::MAX,
             sleep: Duration::ZERO,
+            blind: None,
         })
     }
 
@@ -71,6 +74,10 @@ impl Task for Line {
             ("b.weight".into(), self.weight.clone()),
             ("intermediate.dense.bias".into(), self.bias.clone()),
         ]
+    }
+
+    fn blind_loss(&self) -> Option<f64> {
+        self.blind
     }
 
     fn rate(&self, name: &str) -> f64 {

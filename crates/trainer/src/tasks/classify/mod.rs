@@ -204,6 +204,12 @@ impl Task for ClassifyTask {
         )
     }
 
+    fn blind_loss(&self) -> Option<f64> {
+        let is_plain = self.recipe.data.kind == LabelKind::Class && self.weights.is_none();
+        let labels = self.train.iter().map(|example| example.label as usize);
+        is_plain.then(|| loss::of_frequencies(labels))
+    }
+
     fn variables(&self) -> Vec<(String, Var)> {
         self.model.vars()
     }

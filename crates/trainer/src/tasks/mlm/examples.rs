@@ -14,7 +14,7 @@ use super::recipe::{MlmRecipe, Phase};
 use super::sequences::{Sequences, phase_of};
 use super::stream::Stream;
 use crate::error::{Error, Result};
-use crate::random;
+use crate::{loss, random};
 
 /// Sequences with what is to be predicted in them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -158,6 +158,11 @@ impl Examples {
     /// Batches of a run, or of an evaluation.
     pub(super) fn batches(&self) -> u64 {
         self.batches
+    }
+
+    /// The loss of guesses by how frequent tokens are.
+    pub(super) fn blind_loss(&self) -> f64 {
+        loss::of_frequencies(self.stream.ids().map(|id| id as usize))
     }
 
     /// Counts, in one line.

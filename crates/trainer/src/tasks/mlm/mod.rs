@@ -173,6 +173,14 @@ impl Task for MlmTask {
         format!("{objective}: {}", self.examples.describe())
     }
 
+    fn blind_loss(&self) -> Option<f64> {
+        let pairs = match self.recipe.data.pairs {
+            Pairs::None => 0.0,
+            Pairs::NextSentence | Pairs::SentenceOrder => std::f64::consts::LN_2,
+        };
+        Some(self.examples.blind_loss() + pairs)
+    }
+
     fn variables(&self) -> Vec<(String, Var)> {
         self.parameters.vars()
     }

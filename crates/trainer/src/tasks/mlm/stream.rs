@@ -76,6 +76,12 @@ impl Stream {
         self.tokens.len()
     }
 
+    /// The tokens of all documents, separators left out.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        let documents = self.documents.iter().cloned();
+        documents.flat_map(|document| self.tokens[document].iter().map(|token| token & !CONTINUES))
+    }
+
     /// The tokens of each document, its separator left out.
     pub(super) fn documents(&self) -> &[Range<usize>] {
         &self.documents

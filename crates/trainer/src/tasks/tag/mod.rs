@@ -127,6 +127,11 @@ impl Task for TagTask {
         )
     }
 
+    fn blind_loss(&self) -> Option<f64> {
+        let tags = self.train.iter().flat_map(|example| &example.labels);
+        Some(loss::of_frequencies(tags.map(|&tag| tag as usize)))
+    }
+
     fn variables(&self) -> Vec<(String, Var)> {
         self.model.vars()
     }
