@@ -104,11 +104,10 @@ pub(crate) fn conclude(outcome: &Outcome, out: &str, screen: &mut dyn Write) -> 
         let share = 100.0 * units.dead as f64 / units.all.max(1) as f64;
         writeln!(screen, "{share:.1} % of the units of {} are dead", units.variable)?;
     }
-    if let Some(loss) = outcome.learned_nothing {
+    if let Some(verdict) = outcome.verdict() {
         writeln!(
             screen,
-            "it has learned nothing: a loss of {loss:.4} is no better than guesses by the frequencies of the labels alone. A \
-             lower learning rate, a longer warm-up or more steps can help"
+            "{verdict} A lower learning rate, a longer warm-up or more steps can help."
         )?;
     }
     let early = match outcome.ended {

@@ -134,7 +134,9 @@ impl Card<'_> {
             self.hardware,
         );
         text += &self.scores();
-        text += &self.learned_nothing();
+        if let Some(verdict) = self.outcome.verdict() {
+            let _ = writeln!(text, "\n{verdict}");
+        }
         text += &self.units();
         text += "\n## Data\n\n| file | bytes | SHA-256 |\n|---|---|---|\n";
         for input in self.inputs {
@@ -166,12 +168,6 @@ impl Card<'_> {
             let _ = writeln!(text, "| {name} | {before:.4} | {after:.4} |");
         }
         text
-    }
-
-    fn learned_nothing(&self) -> String {
-        self.outcome.learned_nothing.map_or_else(String::new, |loss| {
-            format!("\nIt has learned nothing: a loss of {loss:.4} is no better than guesses by the frequencies of the labels alone.\n")
-        })
     }
 
     fn units(&self) -> String {

@@ -64,7 +64,7 @@ pub struct Run<'a, T: Task> {
     /// Seconds after the last step, as all ranks have agreed.
     now: f64,
     /// Those after the first step, from which a budget of time counts.
-    first: Option<f64>,
+    first_step_seconds: Option<f64>,
     received: Vec<bool>,
     losses: Losses,
     history: History,
@@ -100,7 +100,7 @@ impl<'a, T: Task> Run<'a, T> {
             step: state.step,
             seconds_before: state.seconds,
             now: state.seconds,
-            first: state.first_step_seconds,
+            first_step_seconds: state.first_step_seconds,
             received: vec![state.step >= GUARD_STEPS; adam.slots().len()],
             losses: state.losses,
             history: state.history,
@@ -300,7 +300,7 @@ impl<'a, T: Task> Run<'a, T> {
     }
 
     fn progress(&self) -> f64 {
-        let since = self.first.map_or(0.0, |first| self.now - first);
+        let since = self.first_step_seconds.map_or(0.0, |first| self.now - first);
         self.plan.schedule.progress(self.step, since)
     }
 
@@ -316,7 +316,7 @@ impl<'a, T: Task> Run<'a, T> {
         let state = State {
             step: self.step,
             seconds: self.now,
-            first_step_seconds: self.first,
+            first_step_seconds: self.first_step_seconds,
             recipe: self.plan.recipe.clone(),
             history: self.history.clone(),
             losses: self.losses.clone(),

@@ -43,3 +43,15 @@ pub struct Outcome {
     /// frequencies of the labels alone: see [`Task::blind_loss`](super::Task::blind_loss).
     pub learned_nothing: Option<f32>,
 }
+
+impl Outcome {
+    /// A sentence that says so where nothing was learned.
+    pub fn verdict(&self) -> Option<String> {
+        self.learned_nothing.map(|loss| {
+            format!(
+                "It has learned nothing: a loss of {loss:.4} is no better than guesses by the frequencies of the labels \
+                 alone."
+            )
+        })
+    }
+}

@@ -51,7 +51,7 @@ impl<T: Task> Run<'_, T> {
             done.norm = gradients.norm();
         }
         self.agree(&mut done)?;
-        self.first.get_or_insert(self.now);
+        self.first_step_seconds.get_or_insert(self.now);
         self.watch(done.loss, &batches)?;
         Ok(done)
     }
