@@ -109,7 +109,7 @@ pub(crate) fn complete<R: Recipe>(
     }
     let task = begin(recipe, screen)?;
     let folder = plan.out.clone();
-    let hardware = hardware(&plan.recipe);
+    let hardware = hardware(&task);
     // Read now: they may have changed when the run is done.
     let inputs = card::inputs(&plan.recipe)?;
     let (outcome, parameters) = train(&task, plan, options, show_progress, screen)?;
@@ -136,14 +136,17 @@ fn is_first() -> bool {
     rank.is_none_or(|rank: usize| rank == 0)
 }
 
-/// What computes, in words; `recipe` is JSON.
-fn hardware(recipe: &str) -> String {
-    let recipe: serde_json::Value = serde_json::from_str(recipe).unwrap_or_default();
-    let gpu = match recipe["compute"]["device"].as_str() {
-        Some("cuda") => "an NVIDIA GPU, ",
-        _ => "",
-    };
-    format!("{gpu}{}, {} threads", launch::processor(), launch::threads())
+/// What computes, in words.
+fn hardware(task: &impl Task) -> String {
+    let variables = task.variables();
+    let gpu = variables
+        .first()
+        .and_then(|(_, var)| recipe::gpu_name(var.device()));
+    let processor = format!("{}, {} threads", launch::processor(), launch::threads());
+    match gpu {
+        Some(gpu) => format!("{gpu}; {processor}"),
+        None => processor,
+    }
 }
 
 /// Runs to the end, and says how it ended and how many numbers were trained.

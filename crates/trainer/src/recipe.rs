@@ -237,6 +237,19 @@ fn open_gpu(_: Precision, _: bool) -> Result<Device> {
     })
 }
 
+/// The model of the GPU that this device is; none on the CPU.
+#[cfg(feature = "cuda")]
+pub fn gpu_name(device: &Device) -> Option<String> {
+    let name = || encoder::cuda::name(device).unwrap_or_else(|_| "an NVIDIA GPU".into());
+    device.is_cuda().then(name)
+}
+
+/// The model of the GPU that this device is: none, the program was built for the CPU.
+#[cfg(not(feature = "cuda"))]
+pub fn gpu_name(_: &Device) -> Option<String> {
+    None
+}
+
 /// What every recipe has, whatever its task.
 pub struct Frame<'a> {
     /// Folder of the tokenizer.

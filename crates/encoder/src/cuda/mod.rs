@@ -23,7 +23,7 @@ mod stack;
 mod texts;
 
 pub use adam::{Piece, Step, adamw, norms};
-pub use launch::{Memory, Settings, Share, memory, open, profile, synchronize};
+pub use launch::{Memory, Settings, Share, memory, name, open, profile, synchronize};
 pub use loss::cross_entropy;
 
 pub(crate) use dense::{dropout, linear};

@@ -95,6 +95,14 @@ pub fn memory(device: &Device) -> Result<Memory> {
     })
 }
 
+/// The model of a GPU, as its driver names it.
+///
+/// # Errors
+/// When the device is no GPU or its driver refuses.
+pub fn name(device: &Device) -> Result<String> {
+    device.as_cuda_device()?.cuda_stream().context().name().w()
+}
+
 /// Waits until the device has done what it was told.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use candle_core::{
 use half::bf16;
 
 pub(crate) use device::settings;
-pub use device::{Memory, Settings, memory, open, synchronize};
+pub use device::{Memory, Settings, memory, name, open, synchronize};
 pub(super) use product::Sizes;
 use profile::measured;
 pub use profile::{Share, profile};
