@@ -111,3 +111,61 @@ fn a_model_that_got_worse_takes_no_ones_place() {
         "{said:?}"
     );
 }
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_adaptation_goes_on_unless_the_corpus_is_another() {
+    let journey = journey();
+    let command = ["train", "adapt", "pages", "--out", "adapted"];
+    let long = [
+        "sentence.schedule.steps=24",
+        "sentence.optimizer.learning_rate=1e-6",
+    ];
+    let long = long.map(|change| ["--set", change]).concat();
+    let command = [
+        &command[..],
+        &SHORT[..],
+        &long[..],
+        &["--set", "sentence.saving.log_steps=1"],
+    ]
+    .concat();
+    let interrupted = || {
+        let said = journey.interrupted(&command, || {
+            journey.count_lines("adapted.adapting/new/log.jsonl") >= 2
+        });
+        assert!(
+            said.code == 130 && said.out.contains("the same command goes on from there"),
+            "{said:?}"
+        );
+        assert!(said.out.contains("hard negatives found"), "{said:?}");
+        assert!(!journey.path("adapted").exists());
+    };
+    let is_new = |said: &str| said.contains("from step 0") && said.contains("hard negatives found");
+
+    interrupted();
+    journey.put("pages/new.md", page(97));
+    let said = journey.cloze(&command);
+    assert!(is_new(&said.out) && said.out.contains("91 documents"), "{said:?}");
+
+    std::fs::remove_dir_all(journey.path(if said.code == 0 {
+        "adapted"
+    } else {
+        "adapted.adapting"
+    }))
+    .unwrap();
+    interrupted();
+    let said = journey.cloze(&command);
+    assert!(!is_new(&said.out) && said.out.contains("95 % from"), "{said:?}");
+    let folder = if said.code == 0 {
+        "adapted"
+    } else {
+        "adapted.adapting/new"
+    };
+    let card = std::fs::read_to_string(journey.path(&format!("{folder}/README.md"))).unwrap();
+    let comparison = said
+        .out
+        .lines()
+        .find(|line| line.starts_with("nDCG@10 of"))
+        .unwrap();
+    assert!(card.contains("## Adapted") && card.contains(comparison), "{card}");
+}

@@ -79,6 +79,28 @@ impl Journey {
         self.command(arguments).output().unwrap().into()
     }
 
+    /// Gives a command, and the program a Ctrl-C as soon as it has begun.
+    #[cfg(unix)]
+    pub(crate) fn interrupted(&self, arguments: &[&str], has_begun: impl Fn() -> bool) -> Said {
+        let mut command = self.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.unwrap();
+        while !has_begun() {
+            assert_eq!(child.try_wait().unwrap(), None, "ended before it was interrupted");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let asked = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status();
+        assert!(asked.unwrap().success());
+        child.wait_with_output().unwrap().into()
+    }
+
+    /// Lines of a file, which may not be there yet.
+    pub(crate) fn count_lines(&self, name: &str) -> usize {
+        std::fs::read_to_string(self.path(name)).map_or(0, |text| text.lines().count())
+    }
+
     /// Ids of the hits of a search.
     pub(crate) fn found(&self, arguments: &[&str]) -> Vec<String> {
         let search = [&["search", "--json"], arguments].concat();

@@ -132,25 +132,9 @@ fn ctrl_c_leaves_a_checkpoint_to_go_on_from() {
         "{said:?}"
     );
 
-    let child = journey
-        .command(&follow)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let log = journey.path("model/log.jsonl");
-    let lines = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
-    while lines() < 3 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    let asked = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(asked.unwrap().success());
-    let ended = child.wait_with_output().unwrap();
-    let out = String::from_utf8(ended.stdout).unwrap();
-    assert_eq!(ended.status.code(), Some(130), "{out}");
-    let after = out.split("interrupted after step ").nth(1).unwrap();
+    let said = journey.interrupted(&follow, || journey.count_lines("model/log.jsonl") >= 3);
+    assert_eq!(said.code, 130, "{said:?}");
+    let after = said.out.split("interrupted after step ").nth(1).unwrap();
     let step = after.split(';').next().unwrap();
     assert!(
         journey
@@ -194,4 +178,59 @@ fn a_damaged_source_is_named() {
         said.code == 1 && said.err.contains("at least one file"),
         "{said:?}"
     );
+}
+
+#[test]
+#[cfg(unix)]
+fn scoring_goes_on_after_ctrl_c() {
+    let journey = Journey::new();
+    let pair = |number: usize| {
+        let text = |place: usize| format!("The bridge number {place} of the old town stands on granite.");
+        let negatives: Vec<String> = (1..5).map(|further| text(number + further)).collect();
+        let query = format!("Where is bridge {number}?");
+        serde_json::json!({"query": query, "positive": text(number), "negatives": negatives, "by": "a"})
+            .to_string()
+            + "\n"
+    };
+    journey.put("mined.jsonl", (0..400).map(pair).collect::<String>());
+    let score = |out| {
+        [
+            "train",
+            "score",
+            "--model",
+            "bundled",
+            "--pairs",
+            "mined.jsonl",
+            "--out",
+            out,
+        ]
+    };
+    let begun = "scored.jsonl.scoring/lines.jsonl";
+    let said = journey.interrupted(&score("scored.jsonl"), || journey.count_lines(begun) >= 8);
+    assert!(
+        said.code == 130 && said.out.contains("the same command goes on from there"),
+        "{said:?}"
+    );
+    assert!(!journey.path("scored.jsonl").exists());
+
+    // Lines of two sources in one file would be worth nothing.
+    let all = std::fs::read_to_string(journey.path("mined.jsonl")).unwrap();
+    journey.put("mined.jsonl", all.replace("granite", "clay"));
+    let said = journey.cloze(&score("scored.jsonl"));
+    assert!(
+        said.code == 1 && said.err.contains("other options, pairs or model"),
+        "{said:?}"
+    );
+    journey.put("mined.jsonl", all);
+
+    let kept = std::fs::read_to_string(journey.path(begun)).unwrap();
+    journey.put(begun, kept.replace("\"by\":\"a\"", "\"by\":\"kept\""));
+    journey.cloze(&score("scored.jsonl")).well();
+    journey.cloze(&score("whole.jsonl")).well();
+    let text = |name| std::fs::read_to_string(journey.path(name)).unwrap();
+    let scored = text("scored.jsonl");
+    let count = scored.matches("\"by\":\"kept\"").count();
+    assert!((8..400).contains(&count), "{count}");
+    assert_eq!(scored.replace("\"kept\"", "\"a\""), text("whole.jsonl"));
+    assert_eq!(text("whole.jsonl").matches("\"scores\":[").count(), 400);
 }

@@ -178,14 +178,14 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Rerank(options) => follow::<RerankRecipe>(&options, show_progress, screen),
         TrainCommand::Table(options) => table(&options, show_progress, screen),
         TrainCommand::Pairs(options) => gather_pairs(&options, screen).map(success),
-        TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen).map(success),
+        TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
         TrainCommand::Bench(options) => bench(&options, screen).map(success),
         TrainCommand::Teach(options) => compute_teacher(&options, screen).map(success),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen).map(success),
         TrainCommand::Store(options) => store(&options, screen).map(success),
         TrainCommand::Similarity(options) => follow::<SimilarityRecipe>(&options, show_progress, screen),
-        TrainCommand::Score(options) => score_pairs(&options, show_progress, screen).map(success),
-        TrainCommand::Adapt(options) => adapt(&options, show_progress, screen).map(success),
+        TrainCommand::Score(options) => score_pairs(&options, show_progress, screen),
+        TrainCommand::Adapt(options) => adapt(&options, show_progress, screen),
     }
 }
 

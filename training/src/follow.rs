@@ -21,12 +21,8 @@ pub struct FromRecipe {
     /// Change a setting of the recipe: a.b=value.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Go on from the last checkpoint.
-    #[arg(long)]
-    resume: bool,
-    /// The peak rate of the device in teraflops, to be told which share of it is used.
-    #[arg(long, value_name = "TFLOPS", value_parser = positive)]
-    peak_tflops: Option<f64>,
+    #[command(flatten)]
+    sitting: Sitting,
     /// Say what would be done, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -36,20 +32,26 @@ pub struct FromRecipe {
     gpus: Option<std::num::NonZeroUsize>,
 }
 
-impl FromRecipe {
-    /// Of a run that goes on where it was.
-    pub(crate) fn resumed(recipe: PathBuf, set: Vec<String>) -> Self {
-        Self {
-            recipe,
-            set,
-            resume: true,
-            peak_tflops: None,
-            dry_run: false,
-            #[cfg(feature = "nccl")]
-            gpus: None,
-        }
-    }
+/// One sitting of a run, which may take several.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Sitting {
+    /// Go on from the last checkpoint.
+    #[arg(long)]
+    resume: bool,
+    /// The peak rate of the device in teraflops, to be told which share of it is used.
+    #[arg(long, value_name = "TFLOPS", value_parser = positive)]
+    peak_tflops: Option<f64>,
+}
 
+impl Sitting {
+    /// A run that was cut off goes on; one that has no checkpoint begins.
+    pub(crate) const NEXT: Self = Self {
+        resume: true,
+        peak_tflops: None,
+    };
+}
+
+impl FromRecipe {
     /// The recipe with its changes.
     pub(crate) fn read<R: Recipe>(&self) -> Result<R> {
         Ok(recipe::read(&self.recipe, &self.set)?)
@@ -82,7 +84,7 @@ pub(crate) fn follow<R: Recipe>(
         return crate::ranks::run(gpus);
     }
     let folder = recipe.frame().out.display().to_string();
-    let outcome = complete(recipe, options, show_progress, screen)?;
+    let outcome = complete(recipe, options.sitting, show_progress, screen)?;
     conclude(&outcome, &folder, screen)
 }
 
@@ -97,13 +99,13 @@ fn begin<R: Recipe>(recipe: R, screen: &mut dyn Write) -> Result<R::Task> {
 /// Runs a recipe to its end, or until somebody interrupts it; the model gets its card.
 pub(crate) fn complete<R: Recipe>(
     recipe: R,
-    options: &FromRecipe,
+    sitting: Sitting,
     show_progress: bool,
     screen: &mut dyn Write,
 ) -> Result<Outcome> {
     let written = toml::to_string_pretty(&recipe).context("writing the recipe")?;
     let plan = recipe.plan()?;
-    if !options.resume {
+    if !sitting.resume {
         // Before the data are read, which can take minutes.
         plan.check_new()?;
     }
@@ -112,13 +114,16 @@ pub(crate) fn complete<R: Recipe>(
     let hardware = hardware(&task);
     // Read now: they may have changed when the run is done.
     let inputs = card::inputs(&plan.recipe)?;
-    let (outcome, parameters) = train(&task, plan, options, show_progress, screen)?;
+    let outcome = train(&task, plan, sitting, show_progress, screen)?;
+    let verdict = outcome
+        .verdict()
+        .map(|verdict| format!("{verdict} A lower learning rate, a longer warm-up or more steps can help."));
+    launch::warn(&folder.display().to_string(), verdict.as_slice());
     if outcome.ended != Ended::Interrupted && is_first() {
         let card = Card {
             task: &task.describe(),
             recipe: &written,
             inputs: &inputs,
-            parameters,
             hardware: &hardware,
             outcome: &outcome,
         };
@@ -149,20 +154,20 @@ fn hardware(task: &impl Task) -> String {
     }
 }
 
-/// Runs to the end, and says how it ended and how many numbers were trained.
+/// Runs to the end, and says how it ended.
 fn train<T: Task>(
     task: &T,
     plan: Plan,
-    options: &FromRecipe,
+    sitting: Sitting,
     show_progress: bool,
     screen: &mut dyn Write,
-) -> Result<(Outcome, usize)> {
+) -> Result<Outcome> {
     let start = Instant::now();
     let clock = move || start.elapsed();
     let interrupt = Interrupt::on_ctrl_c();
     let interrupted = || interrupt.is_raised();
     let (out, steps) = (plan.out.display().to_string(), plan.schedule.steps);
-    let mut run = Run::new(task, plan, &clock, options.resume)?
+    let mut run = Run::new(task, plan, &clock, sitting.resume)?
         .began_at(since_1970())
         .interrupted_by(&interrupted);
     #[cfg(feature = "nccl")]
@@ -171,12 +176,12 @@ fn train<T: Task>(
     if let Some(ranks) = &ranks {
         run = run.among(ranks);
     }
-    if let Some(peak) = options.peak_tflops {
+    if let Some(peak) = sitting.peak_tflops {
         run = run.with_peak(1e12 * peak);
     }
     launch::warn(&out, run.notes());
-    let (parameters, step) = (run.parameters(), run.step());
-    writeln!(screen, "{parameters} parameters, from step {step}")?;
+    let step = run.step();
+    writeln!(screen, "{} parameters, from step {step}", run.parameters())?;
     let bar = match show_progress {
         true => Progress::new(Some(BAR_PARTS), "steps"),
         false => Progress::hidden(),
@@ -197,7 +202,7 @@ fn train<T: Task>(
     if let Some(error) = broken {
         return Err(error).context("writing the progress");
     }
-    Ok((outcome, parameters))
+    Ok(outcome)
 }
 
 /// The time of day, as far as the system knows it.

@@ -15,5 +15,6 @@ mod score;
 mod show;
 mod store;
 mod table;
+mod work;
 
 pub use commands::{TrainCommand, run};

@@ -1,24 +1,31 @@
 //! `cloze train score`: a cross-encoder's scores of positives and negatives, for bi-encoders to learn from.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use data::jsonl;
-use encoder::ModelFiles;
 use infer::{ModelSettings, Rerank as _, Reranker};
-use launch::{Interrupt, Progress};
+use launch::{Exit, Interrupt, Progress};
+use serde::Serialize;
+use trainer::card;
 
 use crate::line::Line;
+use crate::work::Work;
+
+const EXAMPLES: &str = "\
+Examples:
+  cloze train score --model cross-encoder --pairs mined.jsonl --out scored.jsonl
+A run that was interrupted goes on when the same command is given again.";
 
 /// Options of `score`.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
+#[command(after_help = EXAMPLES)]
 pub struct ScoreArgs {
-    /// Folder of the cross-encoder.
+    /// The cross-encoder: a folder, or "bundled".
     #[arg(long)]
-    model: PathBuf,
+    model: String,
     /// The pairs, lines of {query, positive, negatives}, as `cloze train mine` writes them.
     #[arg(long, value_name = "FILE")]
     pairs: PathBuf,
@@ -28,23 +35,34 @@ pub struct ScoreArgs {
 }
 
 /// Runs `train score`.
-pub(crate) fn score_pairs(args: &ScoreArgs, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
-    let files = ModelFiles::folder(&args.model)?;
+pub(crate) fn score_pairs(args: &ScoreArgs, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
+    let name = &args.model;
+    let files = bundled::open_reranker(name).with_context(|| format!("cannot open the model {name:?}"))?;
     let teacher = Reranker::open(&files, &ModelSettings::new(launch::threads()))?;
+    launch::warn(&files.describe(), teacher.notes());
+    let pairs = jsonl::records::<Line>(&args.pairs)?;
+    let read = serde_json::json!([args.pairs]).to_string();
+    let named = serde_json::json!({
+        "options": args,
+        "pairs": card::inputs(&read)?,
+        "model": teacher.fingerprint(),
+    });
+    let mut work = Work::open(&args.out, "scoring", &named.to_string())?;
     let interrupt = Interrupt::on_ctrl_c();
     let bar = match show_progress {
         true => Progress::new(None, "queries"),
         false => Progress::hidden(),
     };
-    let mut aside = args.out.as_os_str().to_owned();
-    aside.push(".part");
-    let aside = PathBuf::from(aside);
-    let at = || aside.display().to_string();
-    let mut file = BufWriter::new(File::create(&aside).with_context(at)?);
-    let mut done = 0;
-    for line in jsonl::records::<Line>(&args.pairs)? {
+    let mut done = work.done();
+    bar.begin_at(done);
+    for line in pairs.skip(done as usize) {
         if interrupt.is_raised() {
-            bail!("interrupted after {done} queries; the beginning is in {}", at());
+            bar.finish();
+            writeln!(
+                screen,
+                "interrupted after {done} queries; the same command goes on from there"
+            )?;
+            return Ok(Exit::Interrupted);
         }
         let mut line = line?.value;
         let passages: Vec<&str> = std::iter::once(&line.positive)
@@ -52,14 +70,12 @@ pub(crate) fn score_pairs(args: &ScoreArgs, show_progress: bool, screen: &mut dy
             .map(String::as_str)
             .collect();
         line.scores = teacher.score(&line.query, &passages)?;
-        serde_json::to_writer(&mut file, &line).with_context(at)?;
-        file.write_all(b"\n").with_context(at)?;
+        work.write(&[line])?;
         done += 1;
         bar.set(done, done);
     }
     bar.finish();
-    file.flush().with_context(at)?;
-    std::fs::rename(&aside, &args.out).with_context(|| args.out.display().to_string())?;
+    work.finish(&args.out)?;
     writeln!(screen, "{done} queries with scores in {}", args.out.display())?;
-    Ok(())
+    Ok(Exit::Success)
 }

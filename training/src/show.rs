@@ -92,23 +92,13 @@ pub(crate) fn conclude(outcome: &Outcome, out: &str, screen: &mut dyn Write) -> 
         )?;
         return Ok(Exit::Interrupted);
     }
-    if let ([first, .., _], Some(last)) = (&outcome.evaluations[..], outcome.evaluations.last()) {
-        let saved = outcome
-            .evaluations
-            .iter()
-            .find(|evaluation| evaluation.step == outcome.saved);
+    if let ([first, .., _], Some(saved)) = (&outcome.evaluations[..], outcome.saved_scores()) {
         writeln!(screen, "before: {}", scores(first))?;
-        writeln!(screen, "after:  {}", scores(saved.unwrap_or(last)))?;
+        writeln!(screen, "after:  {}", scores(saved))?;
     }
     for units in outcome.units.iter().filter(|units| units.dead > 0) {
         let share = 100.0 * units.dead as f64 / units.all.max(1) as f64;
         writeln!(screen, "{share:.1} % of the units of {} are dead", units.variable)?;
-    }
-    if let Some(verdict) = outcome.verdict() {
-        writeln!(
-            screen,
-            "{verdict} A lower learning rate, a longer warm-up or more steps can help."
-        )?;
     }
     let early = match outcome.ended {
         Ended::Early => ", ended early because the scores grew no more",

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use trainer::recipe;
 use trainer::{ClassifyRecipe, Ended, Outcome, Recipe, TagRecipe};
 
-use crate::follow::{FromRecipe, complete};
+use crate::follow::{Sitting, complete};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -149,7 +149,8 @@ fn read(path: &Path) -> Result<Table> {
 /// One row with one seed.
 struct RowRun<'a> {
     row: &'a Row,
-    options: FromRecipe,
+    /// Changes to its recipe.
+    set: Vec<String>,
 }
 
 impl<'a> RowRun<'a> {
@@ -160,43 +161,37 @@ impl<'a> RowRun<'a> {
             format!("out={}", toml::Value::from(out.display().to_string())),
         ];
         let set = table.set.iter().chain(&row.set).cloned().chain(own).collect();
-        Self {
-            row,
-            // A run that was cut off goes on; one that has no checkpoint begins.
-            options: FromRecipe::resumed(row.recipe.clone(), set),
-        }
+        Self { row, set }
     }
 
     /// What names the run.
     fn named(&self) -> Result<String> {
-        fn plan<R: Recipe>(options: &FromRecipe) -> Result<String> {
-            Ok(options.read::<R>()?.plan()?.recipe)
-        }
         match self.row.task {
-            Kind::Classify => plan::<ClassifyRecipe>(&self.options),
-            Kind::Tag => plan::<TagRecipe>(&self.options),
+            Kind::Classify => Ok(self.recipe::<ClassifyRecipe>()?.plan()?.recipe),
+            Kind::Tag => Ok(self.recipe::<TagRecipe>()?.plan()?.recipe),
         }
     }
 
     fn complete(&self, show_progress: bool, screen: &mut dyn Write) -> Result<Outcome> {
-        let options = &self.options;
         match self.row.task {
-            Kind::Classify => complete(options.read::<ClassifyRecipe>()?, options, show_progress, screen),
-            Kind::Tag => complete(options.read::<TagRecipe>()?, options, show_progress, screen),
+            Kind::Classify => complete(
+                self.recipe::<ClassifyRecipe>()?,
+                Sitting::NEXT,
+                show_progress,
+                screen,
+            ),
+            Kind::Tag => complete(self.recipe::<TagRecipe>()?, Sitting::NEXT, show_progress, screen),
         }
+    }
+
+    fn recipe<R: Recipe>(&self) -> Result<R> {
+        Ok(recipe::read(&self.row.recipe, &self.set)?)
     }
 }
 
 /// The deciding score of the model that was saved.
 fn score_of(outcome: &Outcome, row: &str) -> Result<(String, f64)> {
-    let saved = outcome
-        .evaluations
-        .iter()
-        .find(|scored| scored.step == outcome.saved);
-    match saved
-        .or(outcome.evaluations.last())
-        .and_then(|scored| scored.scores.first())
-    {
+    match outcome.saved_scores().and_then(|scored| scored.scores.first()) {
         Some((name, value)) if value.is_finite() => Ok((name.clone(), *value)),
         Some((name, value)) => bail!("{row}: {name} is {value}"),
         None => bail!("{row}: its recipe names no held-out data"),

@@ -5,14 +5,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Result, io};
-use crate::run::{Ended, Evaluation, Outcome};
+use crate::run::{Ended, Outcome};
 
 /// A file that a recipe names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Input {
     /// Where it was.
     pub path: PathBuf,
@@ -92,8 +93,6 @@ pub struct Card<'a> {
     pub recipe: &'a str,
     /// The files that it names.
     pub inputs: &'a [Input],
-    /// Trainable numbers.
-    pub parameters: usize,
     /// What computed: the processor, and how many threads.
     pub hardware: &'a str,
     /// How the run ended.
@@ -129,7 +128,7 @@ impl Card<'_> {
              | steps | {steps}{end}{best} |\n| time | {:.1} min |\n| hardware | {} |\n",
             env!("CARGO_PKG_VERSION"),
             self.task,
-            self.parameters,
+            self.outcome.parameters,
             self.outcome.seconds / 60.0,
             self.hardware,
         );
@@ -154,10 +153,8 @@ impl Card<'_> {
 
     /// Before the first step and of the model that was saved.
     fn scores(&self) -> String {
-        let evaluations = &self.outcome.evaluations;
-        let of_saved = |evaluation: &&Evaluation| evaluation.step == self.outcome.saved;
-        let (Some(first), Some(saved)) = (evaluations.first(), evaluations.iter().rev().find(of_saved))
-        else {
+        let first = self.outcome.evaluations.first();
+        let (Some(first), Some(saved)) = (first, self.outcome.saved_scores()) else {
             return String::new();
         };
         let mut text = format!(
@@ -187,7 +184,7 @@ impl Card<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
     use super::*;
-    use crate::run::Units;
+    use crate::run::{Evaluation, Units};
 
     #[test]
     fn inputs_are_the_files_that_a_recipe_names() {
@@ -217,6 +214,7 @@ mod tests {
         };
         let outcome = Outcome {
             ended: Ended::Early,
+            parameters: 12,
             steps: 30,
             loss: 1.0,
             seconds: 90.0,
@@ -237,7 +235,6 @@ mod tests {
                 bytes: 7,
                 sha256: "00ff".into(),
             }],
-            parameters: 12,
             hardware: "a processor, 2 threads",
             outcome: &outcome,
         };

@@ -11,17 +11,17 @@ mod recipe;
 mod results;
 mod table;
 
-use std::io::Write;
+use std::io::{Write, sink};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use encoder::{Device, ModelFiles, SentenceEncoder};
-use launch::{Exit, Interrupt, Progress};
-use trainer::{Ended, MlmRecipe, News, Recipe as _, Run, Task as _};
+use launch::Exit;
+use trainer::{Ended, MlmRecipe};
 
 use crate::commands::open_tokenizer;
+use crate::follow::{Sitting, complete};
 use probe::Examples;
 use recipe::{Ablation, Variant};
 use results::RunResult;
@@ -67,15 +67,9 @@ pub(crate) fn ablate(args: &AblateArgs, show_progress: bool, screen: &mut dyn Wr
             let recipe = ablation.seeded(variant, recipe, seed);
             let number = results.len() * ablation.seeds.len() + of_variant.len() + 1;
             let name = format!("{number} of {count}: {} with seed {seed}", variant.name);
-            let told = !args.json;
-            match one(
-                &ablation,
-                recipe,
-                &probes,
-                told.then_some(name.as_str()),
-                show_progress,
-                screen,
-            )? {
+            // JSON stands alone.
+            let told: &mut dyn Write = if args.json { &mut sink() } else { screen };
+            match one(&ablation, recipe, &probes, &name, show_progress, told)? {
                 Some(result) => of_variant.push(result),
                 None => {
                     writeln!(
@@ -101,7 +95,7 @@ fn one(
     ablation: &Ablation,
     recipe: MlmRecipe,
     probes: &[Examples],
-    name: Option<&str>,
+    name: &str,
     show_progress: bool,
     screen: &mut dyn Write,
 ) -> Result<Option<RunResult>> {
@@ -110,10 +104,9 @@ fn one(
     if let Some(result) = RunResult::read(&folder, &of)? {
         return Ok(Some(result));
     }
-    if let Some(name) = name {
-        writeln!(screen, "{name}")?;
-    }
-    let pre_trained = pre_train(recipe, of, show_progress).with_context(|| folder.display().to_string())?;
+    writeln!(screen, "{name}")?;
+    let pre_trained =
+        pre_train(recipe, of, show_progress, screen).with_context(|| folder.display().to_string())?;
     let Some(mut result) = pre_trained else {
         return Ok(None);
     };
@@ -126,32 +119,14 @@ fn one(
     Ok(Some(result))
 }
 
-fn pre_train(recipe: MlmRecipe, of: String, show_progress: bool) -> Result<Option<RunResult>> {
-    let plan = recipe.plan()?;
+fn pre_train(
+    recipe: MlmRecipe,
+    of: String,
+    show_progress: bool,
+    screen: &mut dyn Write,
+) -> Result<Option<RunResult>> {
     let tokens = recipe::tokens(&recipe)?;
-    let tokenizer = open_tokenizer(&recipe.tokenizer)?;
-    let task = recipe.task(tokenizer)?;
-    let start = Instant::now();
-    let clock = move || start.elapsed();
-    let steps = plan.schedule.steps;
-    let interrupt = Interrupt::on_ctrl_c();
-    let interrupted = || interrupt.is_raised();
-    let out = plan.out.display().to_string();
-    let run = Run::new(&task, plan, &clock, true)?.interrupted_by(&interrupted);
-    launch::warn(&out, run.notes());
-    let parameters = run.parameters();
-    let bar = match show_progress {
-        true => Progress::new(Some(steps), "steps"),
-        false => Progress::hidden(),
-    };
-    bar.begin_at(run.step());
-    let outcome = run.finish(|news| {
-        if let News::Steps(report) = news {
-            bar.tell(report.step, format!("loss {:.3}", report.loss));
-        }
-    });
-    bar.finish();
-    let outcome = outcome?;
+    let outcome = complete(recipe, Sitting::NEXT, show_progress, screen)?;
     match outcome.ended {
         Ended::Interrupted => return Ok(None),
         Ended::Early => bail!(
@@ -160,16 +135,13 @@ fn pre_train(recipe: MlmRecipe, of: String, show_progress: bool) -> Result<Optio
         ),
         Ended::Finished => {}
     }
-    let held_out = task.evaluate()?;
+    let held_out = outcome.saved_scores().map(|scored| scored.scores.clone());
     Ok(Some(RunResult {
         of,
-        parameters,
+        parameters: outcome.parameters,
         tokens,
         seconds: outcome.seconds,
-        held_out: held_out
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
+        held_out: held_out.unwrap_or_default(),
         probes: Vec::new(),
     }))
 }

@@ -1,7 +1,7 @@
 //! What the old and the new model find, on queries of documents that neither learned from here.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use anyhow::Result;
@@ -29,11 +29,11 @@ pub(super) struct Compared {
     pub(super) p_value: f64,
 }
 
-impl Compared {
-    pub(super) fn tell(&self, screen: &mut dyn Write) -> std::io::Result<()> {
+impl Display for Compared {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Interval { mean, low, high } = self.difference;
-        writeln!(
-            screen,
+        write!(
+            f,
             "nDCG@10 of {} held-out queries among {} passages: {:.4} before, {:.4} after; difference {mean:+.4}, 95 % \
              from {low:+.4} to {high:+.4}, p = {:.3}",
             self.queries, self.passages, self.before, self.after, self.p_value

@@ -12,26 +12,30 @@ mod corpus;
 mod model;
 mod stages;
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use launch::Interrupt;
+use launch::Exit;
 use measure::Interval;
+use serde::Serialize;
 
-use crate::mine::{By, MineArgs, mine};
 use compare::Compared;
+use corpus::Split;
 use model::Known;
+use stages::Stages;
 
 const EXAMPLES: &str = "\
 Examples:
   cloze train adapt handbook/ --out handbook-model
   cloze train adapt notes.jsonl --model my-model --out better-model --set sentence.schedule.steps=500
+An adaptation that was interrupted goes on when the same command is given again.
 With the model in another folder, `cloze swap-model` moves an index over to it.";
 
 /// Options of `adapt`.
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Serialize)]
 #[command(after_help = EXAMPLES)]
 pub struct AdaptArgs {
     /// Files and folders of documents, in any format that `cloze index` reads.
@@ -64,8 +68,7 @@ pub struct AdaptArgs {
 ///
 /// # Errors
 /// Whatever goes wrong, and a new model that is worse than the old one.
-pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
-    let interrupt = Interrupt::on_ctrl_c();
+pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
     let changes = Changes::sort(&args.set)?;
     if args.out.exists() {
         bail!(
@@ -74,9 +77,6 @@ pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Writ
         );
     }
     let work = work_folder(&args.out);
-    if work.exists() {
-        std::fs::remove_dir_all(&work).with_context(|| work.display().to_string())?;
-    }
     std::fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
     let old = Known::open(&args.model, &work.join("old"))?;
     let split = corpus::split(args, &work)?;
@@ -85,30 +85,44 @@ pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Writ
         "{} documents, of which {} are held out; {} queries to learn from, {} to compare on",
         split.documents, split.held_out, split.pairs.queries, split.held_out_pairs.queries
     )?;
-
-    let start = match args.mlm || old.has_mlm_head {
-        true => stages::blanks(&old, &split, &changes.mlm, &work, show_progress)?,
-        false => old.folder.clone(),
+    let stages = Stages {
+        args,
+        changes: &changes,
+        old: &old,
+        split: &split,
+        work: &work,
+        show_progress,
     };
-    let mined = MineArgs {
-        pairs: split.pairs_file.clone(),
-        passages: Vec::new(),
-        out: stages::mined(&work),
-        by: By::Hybrid,
-        model: old.folder.display().to_string(),
-        negatives: 4,
-        depth: 20,
-        skip: 0,
-        margin: 0.95,
+    let Some(candidate) = stages.all(screen)? else {
+        writeln!(screen, "interrupted; the same command goes on from there")?;
+        return Ok(Exit::Interrupted);
     };
-    mine(&mined, show_progress, &interrupt)?;
-    writeln!(screen, "hard negatives found")?;
-    let candidate = stages::fine_tuning(&old, &start, &split, &changes.sentence, &work, show_progress)?;
     let compared = compare::compare(&old.folder, &candidate, &split)?;
-    compared.tell(screen)?;
+    writeln!(screen, "{compared}")?;
+    note(&candidate, args, &split, &compared)?;
     keep(&compared, &candidate, &work, &args.out)?;
     writeln!(screen, "model in {}", args.out.display())?;
-    Ok(())
+    Ok(Exit::Success)
+}
+
+/// Tells the reader of the model's card what it was adapted to and what came of it.
+fn note(candidate: &Path, args: &AdaptArgs, split: &Split, compared: &Compared) -> Result<()> {
+    let path = candidate.join("README.md");
+    let corpus: Vec<String> = args
+        .corpus
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let (documents, held_out) = (split.documents, split.held_out);
+    let text = format!(
+        "\n## Adapted\n\nFrom the model {} to {documents} documents, of which {held_out} were held out: {}.\n\n\
+         {compared}.\n",
+        args.model,
+        corpus.join(", ")
+    );
+    let card = OpenOptions::new().append(true).open(&path);
+    card.and_then(|mut card| card.write_all(text.as_bytes()))
+        .with_context(|| path.display().to_string())
 }
 
 /// Gives a model that is not worse its name.

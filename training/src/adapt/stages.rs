@@ -1,64 +1,156 @@
-//! The two runs: filling in blanks, and fine-tuning.
+//! The stages: filling in blanks, mining negatives, and fine-tuning.
 
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use anyhow::{Result, bail};
-use launch::{Interrupt, Progress};
-use trainer::{MlmRecipe, Recipe, Run, SentenceRecipe, recipe};
+use anyhow::{Context as _, Result};
+use launch::Interrupt;
+use trainer::{Ended, MlmRecipe, Recipe, SentenceRecipe, card, recipe};
 
 use super::corpus::Split;
 use super::model::Known;
-use crate::commands::open_tokenizer;
-use crate::show::Shown;
+use super::{AdaptArgs, Changes};
+use crate::follow::{Sitting, complete};
+use crate::mine::{By, MineArgs, mine};
 
 const MLM: &str = include_str!("../../recipes/adapt-mlm.toml");
 const SENTENCE: &str = include_str!("../../recipes/adapt-sentence.toml");
 
+/// What the stages leave in the folder of the work, and what they are of.
+const ENCODER: &str = "mlm";
+const MINED: &str = "mined.jsonl";
+const MINING: &str = "mined.jsonl.mining";
+const NEW: &str = "new";
+const OF: &str = "of.json";
+
 /// Positives of a batch, where the corpus has as many.
 const POSITIVES: usize = 32;
 
-/// Goes on with masked language modelling; returns the folder of the encoder, which has the old projection.
-pub(super) fn blanks(
-    old: &Known,
-    split: &Split,
-    changes: &[String],
-    work: &Path,
-    show_progress: bool,
-) -> Result<PathBuf> {
-    let out = work.join("mlm");
-    let mut all = common(&old.folder, &old.folder, &out);
-    all.push(setting("data.texts", vec![text(&split.texts)]));
-    all.extend_from_slice(changes);
-    run::<MlmRecipe>(MLM, "adapt-mlm", &all, show_progress)?;
-    old.copy_projection(&out)?;
-    Ok(out)
+/// What the stages begin with. Each goes on where it was interrupted.
+pub(super) struct Stages<'a> {
+    pub(super) args: &'a AdaptArgs,
+    pub(super) changes: &'a Changes,
+    pub(super) old: &'a Known,
+    pub(super) split: &'a Split,
+    pub(super) work: &'a Path,
+    pub(super) show_progress: bool,
 }
 
-/// Where the pairs with their negatives are.
-pub(super) fn mined(work: &Path) -> PathBuf {
-    work.join("mined.jsonl")
-}
-
-/// Fine-tunes on pairs with negatives; returns the folder of the model.
-pub(super) fn fine_tuning(
-    old: &Known,
-    start: &Path,
-    split: &Split,
-    changes: &[String],
-    work: &Path,
-    show_progress: bool,
-) -> Result<PathBuf> {
-    let out = work.join("new");
-    let mut all = common(&old.folder, start, &out);
-    all.push(setting("data.pairs", text(&mined(work))));
-    all.push(setting("data.positives", split.pairs.positives.min(POSITIVES)));
-    if let Some(width) = old.dense {
-        all.push(setting("dense", width));
+impl Stages<'_> {
+    /// Runs all of them; the folder of the new model, none when interrupted. What another adaptation left in the
+    /// folder of the work is removed first.
+    ///
+    /// # Errors
+    /// Whatever goes wrong in a run; files that cannot be written.
+    pub(super) fn all(&self, screen: &mut dyn Write) -> Result<Option<PathBuf>> {
+        self.clear()?;
+        let mut start = self.old.folder.clone();
+        if self.args.mlm || self.old.has_mlm_head {
+            start = match self.blanks(screen)? {
+                Some(encoder) => encoder,
+                None => return Ok(None),
+            };
+        }
+        match self.negatives(screen)? {
+            true => self.fine_tuning(&start, screen),
+            false => Ok(None),
+        }
     }
-    all.extend_from_slice(changes);
-    run::<SentenceRecipe>(SENTENCE, "adapt-sentence", &all, show_progress)?;
-    Ok(out)
+
+    fn clear(&self) -> Result<()> {
+        let (old, split) = (self.old, self.split);
+        let read = serde_json::json!([old.folder, split.texts, split.pairs_file, split.held_out_file]);
+        let of = serde_json::json!({
+            "options": self.args,
+            "recipes": [MLM, SENTENCE],
+            "files": card::inputs(&read.to_string())?,
+        });
+        let (of, path) = (of.to_string(), self.work.join(OF));
+        if std::fs::read_to_string(&path).is_ok_and(|found| found == of) {
+            return Ok(());
+        }
+        remove(&path, |path| std::fs::remove_file(path))?;
+        remove(&self.work.join(MINED), |path| std::fs::remove_file(path))?;
+        for folder in [ENCODER, MINING, NEW] {
+            remove(&self.work.join(folder), |path| std::fs::remove_dir_all(path))?;
+        }
+        std::fs::write(&path, of).with_context(|| path.display().to_string())
+    }
+
+    /// Goes on with masked language modelling; the encoder has the old projection.
+    fn blanks(&self, screen: &mut dyn Write) -> Result<Option<PathBuf>> {
+        let out = self.work.join(ENCODER);
+        let mut all = common(&self.old.folder, &self.old.folder, &out);
+        all.push(setting("data.texts", vec![text(&self.split.texts)]));
+        all.extend_from_slice(&self.changes.mlm);
+        if !self.run::<MlmRecipe>(MLM, "adapt-mlm", &all, screen)? {
+            return Ok(None);
+        }
+        self.old.copy_projection(&out)?;
+        Ok(Some(out))
+    }
+
+    /// Finds negatives; whether that is done.
+    fn negatives(&self, screen: &mut dyn Write) -> Result<bool> {
+        let out = self.work.join(MINED);
+        if out.exists() {
+            return Ok(true);
+        }
+        let args = MineArgs {
+            pairs: self.split.pairs_file.clone(),
+            passages: Vec::new(),
+            out,
+            by: By::Hybrid,
+            model: text(&self.old.folder),
+            negatives: 4,
+            depth: 20,
+            skip: 0,
+            margin: 0.95,
+        };
+        let counts = mine(&args, self.show_progress, &Interrupt::on_ctrl_c())?;
+        if counts.is_some() {
+            writeln!(screen, "hard negatives found")?;
+        }
+        Ok(counts.is_some())
+    }
+
+    /// Fine-tunes on pairs with negatives.
+    fn fine_tuning(&self, start: &Path, screen: &mut dyn Write) -> Result<Option<PathBuf>> {
+        let out = self.work.join(NEW);
+        let mut all = common(&self.old.folder, start, &out);
+        all.push(setting("data.pairs", text(&self.work.join(MINED))));
+        let positives = self.split.pairs.positives.min(POSITIVES);
+        all.push(setting("data.positives", positives));
+        if let Some(width) = self.old.dense {
+            all.push(setting("dense", width));
+        }
+        all.extend_from_slice(&self.changes.sentence);
+        let is_done = self.run::<SentenceRecipe>(SENTENCE, "adapt-sentence", &all, screen)?;
+        Ok(is_done.then_some(out))
+    }
+
+    /// Runs a recipe to its end; whether it came there.
+    fn run<R: Recipe>(
+        &self,
+        text: &str,
+        name: &str,
+        changes: &[String],
+        screen: &mut dyn Write,
+    ) -> Result<bool> {
+        let recipe: R = recipe::parse(text, name, changes)?;
+        let outcome = complete(recipe, Sitting::NEXT, self.show_progress, screen)?;
+        Ok(outcome.ended != Ended::Interrupted)
+    }
+}
+
+/// Removes what may be there.
+fn remove(path: &Path, remove: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {
+    match remove(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn common(tokenizer: &Path, start: &Path, out: &Path) -> Vec<String> {
@@ -76,32 +168,4 @@ fn text(path: &Path) -> String {
 /// A change as `--set` has it. JSON's strings and lists of strings are TOML's.
 fn setting(key: &str, value: impl Into<serde_json::Value>) -> String {
     format!("{key}={}", value.into())
-}
-
-fn run<R: Recipe>(text: &str, name: &str, changes: &[String], show_progress: bool) -> Result<()> {
-    const PARTS: u64 = 10_000;
-    let recipe: R = recipe::parse(text, name, changes)?;
-    let plan = recipe.plan()?;
-    let tokenizer = open_tokenizer(recipe.frame().tokenizer)?;
-    let task = recipe.task(tokenizer)?;
-    let start = Instant::now();
-    let clock = move || start.elapsed();
-    let interrupt = Interrupt::on_ctrl_c();
-    let interrupted = || interrupt.is_raised();
-    let bar = match show_progress {
-        true => Progress::new(Some(PARTS), "steps"),
-        false => Progress::hidden(),
-    };
-    let mut shown = Shown::default();
-    let run = Run::new(&task, plan, &clock, false)?.interrupted_by(&interrupted);
-    let outcome = run.finish(|news| {
-        let (progress, line) = shown.line(news);
-        bar.tell((progress * PARTS as f64) as u64, line);
-    });
-    bar.finish();
-    outcome?;
-    if interrupt.is_raised() {
-        bail!("interrupted; nothing was replaced");
-    }
-    Ok(())
 }

@@ -6,7 +6,6 @@
 
 mod guard;
 mod library;
-mod resume;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -17,7 +16,7 @@ use clap::{Args, ValueEnum};
 use data::jsonl;
 use index::Snapshot;
 use infer::{Embed, ModelSettings, Role};
-use launch::{Interrupt, Progress};
+use launch::{Exit, Interrupt, Progress};
 use rayon::prelude::*;
 use search::Mode;
 use serde::Serialize;
@@ -25,9 +24,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::line::Line;
 use crate::model::open_embedder;
+use crate::work::Work;
 use guard::Known;
 use library::{Filling, Search, candidates, hash};
-use resume::Work;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,22 +104,25 @@ pub(crate) struct Counts {
 }
 
 /// Runs `train mine`.
-pub(crate) fn mine_pairs(args: &MineArgs, show_progress: bool, screen: &mut dyn Write) -> Result<()> {
-    let counts = mine(args, show_progress, &Interrupt::on_ctrl_c())?;
+pub(crate) fn mine_pairs(args: &MineArgs, show_progress: bool, screen: &mut dyn Write) -> Result<Exit> {
+    let Some(counts) = mine(args, show_progress, &Interrupt::on_ctrl_c())? else {
+        writeln!(screen, "interrupted; the same command goes on from there")?;
+        return Ok(Exit::Interrupted);
+    };
     let (lines, out) = (counts.lines, args.out.display());
     writeln!(
         screen,
         "{lines} queries in {out}; {} of this run have fewer than {} negatives",
         counts.short, args.negatives
     )?;
-    Ok(())
+    Ok(Exit::Success)
 }
 
-/// Mines as the options say.
+/// Mines as the options say; none when interrupted.
 ///
 /// # Errors
-/// Options out of range; files that are damaged or cannot be written; an interrupt.
-pub(crate) fn mine(args: &MineArgs, show_progress: bool, interrupt: &Interrupt) -> Result<Counts> {
+/// Options out of range; files that are damaged or cannot be written.
+pub(crate) fn mine(args: &MineArgs, show_progress: bool, interrupt: &Interrupt) -> Result<Option<Counts>> {
     args.check()?;
     let settings = ModelSettings {
         threads: launch::threads(),
@@ -137,14 +139,14 @@ pub(crate) fn mine(args: &MineArgs, show_progress: bool, interrupt: &Interrupt) 
         "pairs": format!("{:032x}", pairs.digest),
         "model": embed.map(Embed::fingerprint),
     });
-    let mut work = Work::open(&args.out, &named.to_string())?;
+    let mut work = Work::open(&args.out, "mining", &named.to_string())?;
     let bar = |unit| match show_progress {
         true => Progress::new(Some(pairs.lines), unit),
         false => Progress::hidden(),
     };
-    let filling = Filling::open(&work.index(), embed)?;
+    let filling = Filling::open(&work.folder().join("index"), embed)?;
     let Some(library) = fill(filling, args, &bar("lines indexed"), interrupt)? else {
-        bail!("interrupted; the same command goes on");
+        return Ok(None);
     };
     let miner = Miner {
         args,
@@ -152,10 +154,12 @@ pub(crate) fn mine(args: &MineArgs, show_progress: bool, interrupt: &Interrupt) 
         library: &library,
         pairs: &pairs,
     };
-    let counts = miner.all(&mut work, &bar("queries"), interrupt)?;
+    let Some(counts) = miner.all(&mut work, &bar("queries"), interrupt)? else {
+        return Ok(None);
+    };
     drop(library);
     work.finish(&args.out)?;
-    Ok(counts)
+    Ok(Some(counts))
 }
 
 impl MineArgs {
@@ -242,8 +246,8 @@ struct Miner<'a> {
 }
 
 impl Miner<'_> {
-    /// Mines every line after those that are done.
-    fn all(&self, work: &mut Work, bar: &Progress, interrupt: &Interrupt) -> Result<Counts> {
+    /// Mines every line after those that are done; none when interrupted.
+    fn all(&self, work: &mut Work, bar: &Progress, interrupt: &Interrupt) -> Result<Option<Counts>> {
         let mut counts = Counts {
             lines: work.done(),
             short: 0,
@@ -257,8 +261,8 @@ impl Miner<'_> {
                 break;
             }
             if interrupt.is_raised() {
-                let (done, all) = (counts.lines, self.pairs.lines);
-                bail!("interrupted after {done} of {all} queries; the same command goes on");
+                bar.finish();
+                return Ok(None);
             }
             let mined = self.chunk(chunk)?;
             let is_short = |line: &&Line| line.negatives.len() < self.args.negatives;
@@ -268,7 +272,7 @@ impl Miner<'_> {
             bar.set(counts.lines, counts.lines);
         }
         bar.finish();
-        Ok(counts)
+        Ok(Some(counts))
     }
 
     fn chunk(&self, lines: Vec<Line>) -> Result<Vec<Line>> {

@@ -278,6 +278,7 @@ impl<'a, T: Task> Run<'a, T> {
         }
         Ok(Outcome {
             ended,
+            parameters: self.parameters(),
             steps: self.step,
             loss,
             seconds: self.now,

@@ -27,6 +27,8 @@ pub enum Ended {
 pub struct Outcome {
     /// Why.
     pub ended: Ended,
+    /// Trainable numbers.
+    pub parameters: usize,
     /// Steps done.
     pub steps: u64,
     /// Loss of the last step; not a number when none was done since the program started.
@@ -45,6 +47,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The scores of the model that was saved; none when there are no held-out data.
+    pub fn saved_scores(&self) -> Option<&Evaluation> {
+        let mut evaluations = self.evaluations.iter().rev();
+        evaluations.find(|evaluation| evaluation.step == self.saved)
+    }
+
     /// A sentence that says so where nothing was learned.
     pub fn verdict(&self) -> Option<String> {
         self.learned_nothing.map(|loss| {

@@ -1,4 +1,4 @@
-//! The work that is done so far: a folder beside the file to come, which has the lines and the index.
+//! The work that is done so far: a folder beside the file to come, which has the lines that are done.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-/// Lines that are written, in the order of the pairs; every one is whole.
-pub(super) struct Work {
+/// Lines that are written, in the order of the input; every one is whole.
+pub(crate) struct Work {
     folder: PathBuf,
     done: u64,
     lines: BufWriter<File>,
@@ -16,9 +16,13 @@ pub(super) struct Work {
 
 impl Work {
     /// Opens the folder of an output, or makes it. `named` says everything that decides what the lines are.
-    pub(super) fn open(out: &Path, named: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the folder has the beginning of something else, or cannot be written.
+    pub(crate) fn open(out: &Path, doing: &str, named: &str) -> Result<Self> {
         let mut folder = out.as_os_str().to_owned();
-        folder.push(".mining");
+        folder.push(".");
+        folder.push(doing);
         let folder = PathBuf::from(folder);
         let (name, path) = (folder.join("options.json"), folder.join("lines.jsonl"));
         match fs::read_to_string(&name) {
@@ -48,18 +52,18 @@ impl Work {
         Ok(Self { folder, done, lines })
     }
 
-    /// Where the index is.
-    pub(super) fn index(&self) -> PathBuf {
-        self.folder.join("index")
+    /// Room for what the lines are made with.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Lines that were there when the folder was opened.
-    pub(super) fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         self.done
     }
 
     /// Appends lines.
-    pub(super) fn write(&mut self, lines: &[impl Serialize]) -> Result<()> {
+    pub(crate) fn write(&mut self, lines: &[impl Serialize]) -> Result<()> {
         let mut write = || -> std::io::Result<()> {
             for line in lines {
                 serde_json::to_writer(&mut self.lines, line)?;
@@ -71,7 +75,7 @@ impl Work {
     }
 
     /// Gives the lines their name and removes everything else.
-    pub(super) fn finish(self, out: &Path) -> Result<()> {
+    pub(crate) fn finish(self, out: &Path) -> Result<()> {
         let path = self.folder.join("lines.jsonl");
         self.lines
             .get_ref()
