@@ -12,7 +12,7 @@ use corpus::{DocumentId, ReadStore, StoreError, TitleUse, WriteStore};
 use data::{Documents, ReadSettings};
 use index::{Analyzer, Bm25, Index, MergeSettings, Settings, WriterSettings};
 use infer::{Embed, Embedder};
-use launch::{Exit, Interrupt, Progress};
+use launch::{Exit, Interrupt, OnError, Progress};
 use search::ingest::IngestSettings;
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ use crate::memory;
 use crate::model::{EngineArgs, open_embedder, remembered};
 use crate::pipeline::ingest_of;
 use crate::reading::{ReadingArgs, Titles};
-use crate::{Indexing, OnError, Rejects, Summary, Watch, index_documents};
+use crate::{Indexing, Rejects, Summary, Watch, index_documents};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -30,7 +30,7 @@ pub use failure::{Cause, Failure};
 pub use index_command::{IndexArgs, default_settings, index};
 pub use model::open_embedder;
 pub use pack_command::{PackArgs, pack};
-pub use pipeline::{Indexing, OnError, Watch, index_documents};
+pub use pipeline::{Indexing, Watch, index_documents};
 pub use rejects::Rejects;
 pub use render::{RenderSettings, render};
 pub use search_command::{SearchArgs, search};

@@ -8,7 +8,7 @@ use corpus::{Document, PreparedDocument, WriteStore};
 use data::{DataError, Located, Meter};
 use index::{Index, Settings, Snapshot, Writer, WriterSettings};
 use infer::Embed;
-use launch::{Interrupt, Progress};
+use launch::{Interrupt, OnError, Progress};
 use search::SearchError;
 use search::ingest::{IngestSettings, prepare};
 
@@ -20,16 +20,6 @@ use crate::summary::{Pending, Summary};
 /// A group of documents is embedded together; it is closed at this many documents or bytes of text.
 const GROUP_DOCUMENTS_MAX: usize = 64;
 const GROUP_BYTES_MAX: usize = 128 << 10;
-
-/// What to do about a record that is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum OnError {
-    /// Keep what was accepted before, and end.
-    #[default]
-    Stop,
-    /// Count it, and go on without it.
-    Skip,
-}
 
 /// How to index.
 #[derive(Debug, Clone)]

@@ -56,9 +56,16 @@ const SHORT: [&str; 8] = [
 #[test]
 fn a_model_is_adapted_and_the_new_one_searches() {
     let journey = journey();
+    journey.put("pages/empty.md", "");
     let command = [&["train", "adapt", "pages", "--out", "adapted"], &SHORT[..]].concat();
-    let said = journey.cloze(&[&command[..], &["--set", "sentence.optimizer.learning_rate=1e-6"]].concat());
-    assert!(said.out.contains("90 documents, of which"), "{said:?}");
+    let command = [&command[..], &["--set", "sentence.optimizer.learning_rate=1e-6"]].concat();
+    let said = journey.cloze(&command);
+    assert!(said.code == 1 && said.err.contains("empty.md"), "{said:?}");
+    let said = journey.cloze(&[&command[..], &["--on-error", "skip"]].concat());
+    assert!(
+        said.out.contains("90 documents, of which") && said.out.contains("bad records skipped: 1;"),
+        "{said:?}"
+    );
     assert!(
         said.out.contains("nDCG@10 of") && said.out.contains("95 % from"),
         "{said:?}"
@@ -77,7 +84,9 @@ fn a_model_is_adapted_and_the_new_one_searches() {
     } else {
         "adapted.adapting/new"
     };
-    journey.cloze(&["index", "pages", "--model", model]).well();
+    journey
+        .cloze(&["index", "pages", "--model", model, "--on-error", "skip"])
+        .well();
     assert_eq!(journey.found(&["granite bridge", "--limit", "5"]).len(), 5);
 }
 

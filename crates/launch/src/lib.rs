@@ -1,8 +1,9 @@
-//! How a program starts and ends: logs, colours, progress, threads, Ctrl-C, exit codes.
+//! How a program starts and ends: logs, colours, progress, threads, Ctrl-C, bad records, exit codes.
 
 mod exit;
 mod interrupt;
 mod machine;
+mod on_error;
 mod output;
 mod progress;
 
@@ -11,6 +12,7 @@ use std::num::NonZeroUsize;
 pub use exit::Exit;
 pub use interrupt::Interrupt;
 pub use machine::{memory, processor};
+pub use on_error::OnError;
 pub use output::OutputArgs;
 pub use progress::Progress;
 

@@ -18,8 +18,8 @@ const WINDOW_LINES: usize = 65_536;
 /// The teacher: vectors of texts, in their order, all of the same length.
 pub type Embed<'a> = dyn Fn(&[&str]) -> Result<Vec<Vec<f32>>> + 'a;
 
-/// Writes `queries.npy` and `positives.npy` into `out`: f16, one row a line of the pairs file. Memory holds a window
-/// of lines. `report` gets the number of lines done.
+/// Writes `queries.npy` and `positives.npy` into `out`: f16, one row a line of the pairs file. They get these names when
+/// they are whole. Memory holds a window of lines. `report` gets the number of lines done.
 ///
 /// # Errors
 /// When a file is damaged or cannot be written, or the model refuses.
@@ -82,6 +82,8 @@ pub fn by_model(model: &SentenceEncoder, tokenizer: &Tokenizer, texts: &[&str]) 
 /// header, whose length does not change, is written again when the rows are counted.
 struct Rows {
     path: PathBuf,
+    /// Where it is until it is whole.
+    aside: PathBuf,
     file: Option<BufWriter<File>>,
     rows: usize,
     width: usize,
@@ -90,6 +92,7 @@ struct Rows {
 impl Rows {
     fn new(path: PathBuf) -> Self {
         Self {
+            aside: path.with_extension("npy.part"),
             path,
             file: None,
             rows: 0,
@@ -114,11 +117,11 @@ impl Rows {
     }
 
     fn append<'v>(&mut self, vectors: impl Iterator<Item = &'v [f32]>) -> Result<()> {
-        let at = io(&self.path);
+        let at = io(&self.aside);
         for vector in vectors {
             if self.file.is_none() {
                 self.width = vector.len();
-                let mut file = BufWriter::new(File::create(&self.path).map_err(&at)?);
+                let mut file = BufWriter::new(File::create(&self.aside).map_err(&at)?);
                 file.write_all(&header(0, self.width)).map_err(&at)?;
                 self.file = Some(file);
             }
@@ -135,13 +138,14 @@ impl Rows {
     }
 
     fn finish(self) -> Result<()> {
-        let at = io(&self.path);
+        let at = io(&self.aside);
         let Some(mut file) = self.file else {
             return Ok(());
         };
         file.seek(SeekFrom::Start(0)).map_err(&at)?;
         file.write_all(&header(self.rows, self.width)).map_err(&at)?;
-        file.flush().map_err(&at)
+        file.flush().map_err(&at)?;
+        std::fs::rename(&self.aside, &self.path).map_err(&at)
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use corpus::TitleUse;
 use data::{Documents, ReadSettings, VectorFormat, VectorSchema, VectorWriter};
 use infer::{Embed, Embedder, Role};
-use launch::{Exit, Interrupt, Progress};
+use launch::{Exit, Interrupt, OnError, Progress};
 
 use super::error::{OutputError, io_error};
 use super::intake::Intake;
@@ -16,10 +16,10 @@ use super::parts::{Parts, parts_folder};
 use super::report::Report;
 use super::run::{Run, Target};
 use super::state::{MadeBy, Tally};
+use crate::Rejects;
 use crate::failure::Cause;
 use crate::model::{EngineArgs, open_embedder, remembered};
 use crate::reading::{ReadingArgs, Titles};
-use crate::{OnError, Rejects};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,10 +3,11 @@
 
 use corpus::{Document, TitleUse};
 use data::{DataError, Located};
+use launch::OnError;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::Rejects;
 use crate::failure::Cause;
-use crate::{OnError, Rejects};
 
 /// How far the input was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

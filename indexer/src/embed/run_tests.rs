@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use corpus::{DocumentId, Metadata, TitleUse};
 use data::{Place, Reason, VectorFormat, VectorSchema, read_vectors};
+use launch::OnError;
 
 use super::super::join::join;
 use super::super::parts::parts_folder;
 use super::super::state::MadeBy;
 use super::*;
+use crate::Rejects;
 use crate::letters::Letters;
-use crate::{OnError, Rejects};
 
 type Record = Result<Located<Document>, DataError>;
 

@@ -5,7 +5,8 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use data::ReadSettings;
+use data::{Mapping, ReadSettings};
+use launch::OnError;
 use trainer::gather::{self, Counts, Settings};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -17,6 +18,8 @@ const QUERIES_MIN: usize = 16;
 /// The files that the corpus became.
 pub(super) struct Split {
     pub(super) documents: usize,
+    /// Records that could not be used.
+    skipped: usize,
     pub(super) held_out: usize,
     /// Documents to learn from.
     pub(super) texts: PathBuf,
@@ -26,6 +29,16 @@ pub(super) struct Split {
     /// Pairs of the documents that are held out.
     pub(super) held_out_file: PathBuf,
     pub(super) held_out_pairs: Counts,
+}
+
+impl Split {
+    /// Says how many records were left out, if any.
+    pub(super) fn skipped(&self) -> String {
+        match self.skipped {
+            0 => String::new(),
+            count => format!(", bad records skipped: {count}"),
+        }
+    }
 }
 
 /// Reads the corpus; which part a document belongs to depends on its id and the seed alone.
@@ -38,9 +51,21 @@ pub(super) fn split(args: &AdaptArgs, work: &Path) -> Result<Split> {
     }
     let (texts, aside) = (work.join("texts.jsonl"), work.join("held-out-texts.jsonl"));
     let mut files = [writer(&texts)?, writer(&aside)?];
-    let mut counts = [0, 0];
-    for document in data::documents(&args.corpus, &ReadSettings::default())? {
-        let document = document?.value;
+    let (mut counts, mut skipped) = ([0, 0], 0);
+    let mapping = args.mapping.as_deref().map(Mapping::open).transpose()?;
+    let settings = ReadSettings {
+        mapping: mapping.unwrap_or_default(),
+        ..ReadSettings::default()
+    };
+    for document in data::documents(&args.corpus, &settings)? {
+        let document = match document {
+            Ok(document) => document.value,
+            Err(error) if args.on_error == OnError::Stop => return Err(error.into()),
+            Err(_) => {
+                skipped += 1;
+                continue;
+            }
+        };
         let place = xxh3_64_with_seed(document.id.as_str().as_bytes(), args.seed) as f64 / u64::MAX as f64;
         let part = usize::from(place < args.held_out);
         let line = serde_json::json!({
@@ -57,6 +82,7 @@ pub(super) fn split(args: &AdaptArgs, work: &Path) -> Result<Split> {
     let (pairs_file, held_out_file) = (work.join("pairs.jsonl"), work.join("held-out.jsonl"));
     Ok(Split {
         documents: counts[0] + counts[1],
+        skipped,
         held_out: counts[1],
         pairs: pairs(&texts, &pairs_file, args)?,
         held_out_pairs: pairs(&aside, &held_out_file, args)?,

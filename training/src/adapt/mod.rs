@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use launch::Exit;
+use launch::{Exit, OnError};
 use measure::Interval;
 use serde::Serialize;
 
@@ -41,6 +41,13 @@ pub struct AdaptArgs {
     /// Files and folders of documents, in any format that `cloze index` reads.
     #[arg(required = true)]
     corpus: Vec<PathBuf>,
+    /// TOML file that says which fields are id, title and text. Default: fields of these names.
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+    /// What to do about a record that cannot be used.
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    #[serde(skip)]
+    on_error: OnError,
     /// The bi-encoder to start from: a folder, or "bundled".
     #[arg(long, value_name = "MODEL", default_value = bundled::NAME)]
     model: String,
@@ -82,8 +89,12 @@ pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Writ
     let split = corpus::split(args, &work)?;
     writeln!(
         screen,
-        "{} documents, of which {} are held out; {} queries to learn from, {} to compare on",
-        split.documents, split.held_out, split.pairs.queries, split.held_out_pairs.queries
+        "{} documents, of which {} are held out{}; {} queries to learn from, {} to compare on",
+        split.documents,
+        split.held_out,
+        split.skipped(),
+        split.pairs.queries,
+        split.held_out_pairs.queries
     )?;
     let stages = Stages {
         args,
