@@ -35,7 +35,7 @@ impl Display for Compared {
         write!(
             f,
             "nDCG@10 of {} held-out queries among {} passages: {:.4} before, {:.4} after; difference {mean:+.4}, 95 % \
-             from {low:+.4} to {high:+.4}, p = {:.3}",
+             from {low:+.4} to {high:+.4}, p = {:.4}",
             self.queries, self.passages, self.before, self.after, self.p_value
         )
     }

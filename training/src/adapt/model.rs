@@ -10,6 +10,8 @@ pub(super) struct Known {
     pub(super) folder: PathBuf,
     /// Width of its projection.
     pub(super) dense: Option<usize>,
+    /// Tokens that it reads of a text.
+    pub(super) tokens: usize,
     pub(super) has_mlm_head: bool,
 }
 
@@ -64,6 +66,7 @@ impl Known {
         };
         Ok(Self {
             folder,
+            tokens: layout.max_seq_length,
             dense: layout.projection.map(|projection| projection.output),
             has_mlm_head: weights
                 .get("cls.predictions.transform.dense.weight", &head)

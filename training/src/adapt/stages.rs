@@ -90,7 +90,8 @@ impl Stages<'_> {
         Ok(Some(out))
     }
 
-    /// Finds negatives; whether that is done.
+    /// Finds negatives; whether that is done. The documents of one's own are about few things, so that the first hits are
+    /// often as good as the positive: they are passed over.
     fn negatives(&self, screen: &mut dyn Write) -> Result<bool> {
         let out = self.work.join(MINED);
         if out.exists() {
@@ -103,9 +104,9 @@ impl Stages<'_> {
             by: By::Hybrid,
             model: text(&self.old.folder),
             negatives: 4,
-            depth: 20,
-            skip: 0,
-            margin: 0.95,
+            depth: 60,
+            skip: 15,
+            margin: 0.9,
         };
         let counts = mine(&args, self.show_progress, &Interrupt::on_ctrl_c())?;
         if counts.is_some() {
@@ -121,6 +122,8 @@ impl Stages<'_> {
         all.push(setting("data.pairs", text(&self.work.join(MINED))));
         let positives = self.split.pairs.positives.min(POSITIVES);
         all.push(setting("data.positives", positives));
+        // Also what the new model reads of a text at most.
+        all.push(setting("data.positive_tokens", self.old.tokens));
         if let Some(width) = self.old.dense {
             all.push(setting("dense", width));
         }

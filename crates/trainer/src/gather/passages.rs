@@ -16,14 +16,23 @@ const SENTENCE_WORDS: std::ops::RangeInclusive<usize> = 7..=42;
 /// Words of a piece of the passage that is a query.
 const PIECE_WORDS: std::ops::RangeInclusive<usize> = 5..=14;
 
+/// Sentences that ask for a passage.
+const ASKING: usize = 2;
+/// Words that must be left of it.
+const LEFT_WORDS_MIN: usize = 20;
+
 /// How often a text stays whole where it would be cut.
 const WHOLE: f64 = 0.1;
-/// How often a piece of the passage asks for it.
+/// How often the passage quotes the sentences that ask for it: they are taken out of the others (the inverse cloze
+/// task, Lee et al. 2019, <https://arxiv.org/abs/1906.00300>). A model that sees nothing but quotes learns to find
+/// words again.
+const QUOTED: f64 = 0.1;
+/// How often a piece of such a sentence asks for it.
 const PIECE: f64 = 0.35;
 /// How often the heading asks for it.
 const HEADING_ASKS: f64 = 0.5;
-/// How often the heading stands in front of it.
-const HEADING_IN_FRONT: f64 = 0.3;
+/// How often it stands in front where it does not ask.
+const HEADING_IN_FRONT: f64 = 0.5;
 
 /// A part of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,37 +72,59 @@ pub(super) fn passages(document: &Document, random: &mut impl Rng) -> Vec<Passag
 }
 
 impl Passage {
-    /// Two sentences at most, perhaps a piece in lower case, perhaps the heading.
-    pub(super) fn queries(&self, random: &mut impl Rng) -> Vec<String> {
-        let mut sentences = sentences(&self.text);
-        sentences.retain(|sentence| SENTENCE_WORDS.contains(&count(sentence)));
-        sentences.shuffle(random);
-        let mut queries: Vec<String> = sentences.into_iter().take(2).map(str::to_owned).collect();
-        if random.random_bool(PIECE) {
-            queries.push(self.piece(random));
+    /// The text that is to be found, and the queries that ask for it: two of its sentences at most, which are mostly
+    /// taken out of it, perhaps a piece of one in lower case, perhaps the heading.
+    pub(super) fn pairs(self, random: &mut impl Rng) -> (String, Vec<String>) {
+        let sentences = sentences(&self.text);
+        let fits = |at: &usize| SENTENCE_WORDS.contains(&count(sentences[*at]));
+        let mut asking: Vec<usize> = (0..sentences.len()).filter(fits).collect();
+        asking.shuffle(random);
+        let is_quoted = random.random_bool(QUOTED);
+        let mut left = count(&self.text);
+        asking.truncate(ASKING);
+        asking.retain(|&at| {
+            let less = left - count(sentences[at]);
+            let stays = is_quoted || less >= LEFT_WORDS_MIN;
+            left = if stays { less } else { left };
+            stays
+        });
+        let mut queries: Vec<String> = asking.iter().map(|&at| sentences[at].to_owned()).collect();
+        if let Some(sentence) = queries.first()
+            && random.random_bool(PIECE)
+        {
+            queries.push(piece(sentence, random));
         }
-        if random.random_bool(HEADING_ASKS) && !self.heading.is_empty() {
-            queries.push(self.heading.clone());
+        let positive = match is_quoted {
+            true => self.text.clone(),
+            false => {
+                let rest = sentences
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| !asking.contains(at));
+                rest.map(|(_, sentence)| *sentence).collect::<Vec<_>>().join(" ")
+            }
+        };
+        if self.heading.is_empty() {
+            return (positive, queries);
         }
-        queries
+        if random.random_bool(HEADING_ASKS) {
+            queries.push(self.heading);
+            return (positive, queries);
+        }
+        match random.random_bool(HEADING_IN_FRONT) {
+            true => (format!("{}. {positive}", self.heading), queries),
+            false => (positive, queries),
+        }
     }
+}
 
-    /// A few words in a row, as people type them.
-    fn piece(&self, random: &mut impl Rng) -> String {
-        let words: Vec<&str> = self.text.split_whitespace().collect();
-        let length = random.random_range(PIECE_WORDS).min(words.len());
-        let start = random.random_range(0..=words.len() - length);
-        let piece = words[start..start + length].join(" ").to_lowercase();
-        piece.trim_matches(&['.', ',', ';', ':', '(', ')'][..]).to_owned()
-    }
-
-    /// The text, perhaps with the heading in front.
-    pub(super) fn positive(&self, random: &mut impl Rng) -> String {
-        match random.random_bool(HEADING_IN_FRONT) && !self.heading.is_empty() {
-            true => format!("{}. {}", self.heading, self.text),
-            false => self.text.clone(),
-        }
-    }
+/// A few words in a row, as people type them.
+fn piece(sentence: &str, random: &mut impl Rng) -> String {
+    let words: Vec<&str> = sentence.split_whitespace().collect();
+    let length = random.random_range(PIECE_WORDS).min(words.len());
+    let start = random.random_range(0..=words.len() - length);
+    let piece = words[start..start + length].join(" ").to_lowercase();
+    piece.trim_matches(&['.', ',', ';', ':', '(', ')'][..]).to_owned()
 }
 
 /// The first sentences of a text that are about `words` words together; a sentence that is far longer is cut
@@ -152,6 +183,11 @@ mod tests {
     use crate::random;
 
     fn text(words: usize) -> String {
+        part(0, words)
+    }
+
+    /// Words that stand nowhere else.
+    fn part(start: usize, words: usize) -> String {
         let word = |n: usize| {
             if n % 10 == 9 {
                 format!("w{n}.")
@@ -159,7 +195,7 @@ mod tests {
                 format!("w{n}")
             }
         };
-        (0..words).map(word).collect::<Vec<_>>().join(" ")
+        (start..start + words).map(word).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -198,7 +234,7 @@ mod tests {
     fn passages_cover_sections_in_varied_lengths_with_queries_of_their_own() {
         let section = |heading: &str| Section {
             heading: heading.into(),
-            paragraphs: vec![text(30); 20],
+            paragraphs: (0..400).map(|number| part(30 * number, 30)).collect(),
         };
         let document = Document {
             title: "Title".into(),
@@ -211,11 +247,28 @@ mod tests {
         assert!(lengths.len() > 2 && passages.len() > 8, "{lengths:?}");
         assert!(passages.iter().any(|p| p.heading == "Title: One"));
         assert!(passages.iter().any(|p| p.heading == "Title"));
-        for passage in &passages {
-            for query in passage.queries(&mut random) {
-                let is_of_passage = passage.text.contains(query.as_str()) || query == passage.heading;
-                assert!(is_of_passage, "{query}");
+        let (mut quoted, mut asked, mut in_front) = (0, 0, 0);
+        let count_of = passages.len();
+        for passage in passages {
+            let (whole, heading) = (passage.text.clone(), passage.heading.clone());
+            let (positive, queries) = passage.pairs(&mut random);
+            let in_lower_case = whole.to_lowercase();
+            for query in &queries {
+                assert!(
+                    in_lower_case.contains(&query.to_lowercase()) || *query == heading,
+                    "{query}"
+                );
             }
+            asked += usize::from(queries.contains(&heading));
+            in_front += usize::from(positive.starts_with(&heading));
+            assert!(!(queries.contains(&heading) && positive.contains(&heading)));
+            quoted += usize::from(positive.contains(queries[0].as_str()));
+            assert!(count(&positive) >= LEFT_WORDS_MIN);
         }
+        assert!(quoted > 0 && 5 * quoted < count_of, "{quoted} of {count_of}");
+        assert!(
+            3 * asked > count_of && 8 * in_front > count_of,
+            "{asked} {in_front}"
+        );
     }
 }
