@@ -127,7 +127,7 @@ fn an_interrupted_adaptation_goes_on_unless_the_corpus_is_another() {
     let journey = journey();
     let command = ["train", "adapt", "pages", "--out", "adapted"];
     let long = [
-        "sentence.schedule.steps=24",
+        "sentence.schedule.steps=12",
         "sentence.optimizer.learning_rate=1e-6",
     ];
     let long = long.map(|change| ["--set", change]).concat();
