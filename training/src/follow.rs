@@ -115,11 +115,11 @@ pub(crate) fn complete<R: Recipe>(
     // Read now: they may have changed when the run is done.
     let inputs = card::inputs(&plan.recipe)?;
     let outcome = train(&task, plan, sitting, show_progress, screen)?;
-    let verdict = outcome
-        .verdict()
-        .map(|verdict| format!("{verdict} A lower learning rate, a longer warm-up or more steps can help."));
-    launch::warn(&folder.display().to_string(), verdict.as_slice());
     if outcome.ended != Ended::Interrupted && is_first() {
+        let verdict = outcome.verdict().map(|verdict| {
+            format!("{verdict} A lower learning rate, a longer warm-up or more steps can help.")
+        });
+        launch::warn(&folder.display().to_string(), verdict.as_slice());
         let card = Card {
             task: &task.describe(),
             recipe: &written,
