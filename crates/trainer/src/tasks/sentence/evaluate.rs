@@ -62,7 +62,7 @@ impl HeldOut {
         })
     }
 
-    /// MRR@10 and recall@10 of each query's positive among all held-out positives, and Spearman's correlation of
+    /// MRR@10 and recall@10 of each line's positive among all held-out positives, and Spearman's correlation of
     /// cosines with scores. `embed` gives the vectors of token ids, of unit length.
     pub(super) fn scores(
         &self,
@@ -96,24 +96,30 @@ fn not_empty(path: &Path, field: &'static str, lines: usize) -> Result<()> {
     })
 }
 
-/// The rank of each query's positive, from 1; a passage that is as similar comes before it.
+/// The rank of each line's positive, from 1; a passage that is as similar comes before it, unless it answers the query
+/// as well.
 fn ranks(pairs: &Pairs, embed: &dyn Fn(&[Vec<u32>]) -> Result<Tensor>) -> Result<Vec<usize>> {
     let (mut columns, mut passages) = (HashMap::new(), Vec::new());
-    let (mut queries, mut owners) = (Vec::new(), Vec::new());
     for group in &pairs.groups {
         columns.insert(group.positive, passages.len());
         passages.push(&pairs.passages[group.positive as usize]);
+    }
+    // The columns that answer a query, its line's own first.
+    let (mut queries, mut answers) = (Vec::new(), Vec::new());
+    for group in &pairs.groups {
         for query in &group.queries {
             queries.push(&query.ids);
-            owners.push(columns[&group.positive]);
+            let all = std::iter::once(&group.positive).chain(&query.also);
+            answers.push(all.map(|passage| columns[passage]).collect::<Vec<usize>>());
         }
     }
     let passages = vectors(&passages, embed)?.t()?.contiguous()?;
     let mut ranks = Vec::with_capacity(queries.len());
-    for (queries, owners) in queries.chunks(BLOCK).zip(owners.chunks(BLOCK)) {
+    for (queries, answers) in queries.chunks(BLOCK).zip(answers.chunks(BLOCK)) {
         let similarities = vectors(queries, embed)?.matmul(&passages)?.to_vec2::<f32>()?;
-        for (row, &owner) in similarities.iter().zip(owners) {
-            let before = |&(column, value): &(usize, &f32)| column != owner && *value >= row[owner];
+        for (row, answers) in similarities.iter().zip(answers) {
+            let own = row[answers[0]];
+            let before = |&(column, value): &(usize, &f32)| *value >= own && !answers.contains(&column);
             ranks.push(1 + row.iter().enumerate().filter(before).count());
         }
     }

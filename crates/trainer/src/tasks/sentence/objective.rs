@@ -8,7 +8,7 @@ use super::teacher::Teacher;
 use crate::error::{Error, Result};
 use crate::loss;
 
-/// Added to the similarity of a query and another copy of its positive, which then counts nowhere.
+/// Added to the similarity of a query and an answer that is not its positive's column, which then counts nowhere.
 const NEVER: f32 = -1e9;
 
 /// The parts of a loss before weighting, for the log.
@@ -75,8 +75,8 @@ pub(super) fn objective(
 struct InBatch<'a> {
     settings: &'a SentenceLoss,
     owner: Tensor,
-    /// 0, and [`NEVER`] where a query meets a copy of its positive; none when there is no such place.
-    twins: Option<Tensor>,
+    /// 0, and [`NEVER`] where a query meets another answer; none when there is no such place.
+    other_answers: Option<Tensor>,
     /// Columns that the teacher knows, and their lines.
     known: Tensor,
     known_rows: Vec<u32>,
@@ -110,7 +110,7 @@ impl<'a> InBatch<'a> {
         Ok(Self {
             settings,
             owner: Tensor::new(step.owner.as_slice(), device)?,
-            twins: twins(step, device)?,
+            other_answers: other_answers(step, device)?,
             known: Tensor::new(known, device)?,
             known_rows,
             teacher_rows,
@@ -166,8 +166,8 @@ impl<'a> InBatch<'a> {
     }
 
     fn contrastive(&self, similarities: &Tensor) -> Result<Tensor> {
-        let similarities = match &self.twins {
-            Some(twins) => &(similarities + twins)?,
+        let similarities = match &self.other_answers {
+            Some(never) => &(similarities + never)?,
             None => similarities,
         };
         match self.settings.symmetric {
@@ -177,14 +177,14 @@ impl<'a> InBatch<'a> {
     }
 }
 
-fn twins(step: &Step, device: &Device) -> Result<Option<Tensor>> {
-    let twins = step.twins();
-    if twins.is_empty() {
+fn other_answers(step: &Step, device: &Device) -> Result<Option<Tensor>> {
+    let places = step.other_answers();
+    if places.is_empty() {
         return Ok(None);
     }
     let (rows, columns) = (step.queries.len(), step.passages.len());
     let mut added = vec![0f32; rows * columns];
-    for (row, column) in twins {
+    for (row, column) in places {
         added[row * columns + column] = NEVER;
     }
     Ok(Some(Tensor::from_vec(added, (rows, columns), device)?))

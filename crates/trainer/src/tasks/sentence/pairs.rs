@@ -81,6 +81,8 @@ pub struct Query {
     pub row: u32,
     /// Its token ids.
     pub ids: Vec<u32>,
+    /// Passages that answer it as well: those of other lines with the same query.
+    pub also: Vec<u32>,
     /// Passages that do not answer it.
     pub negatives: Vec<u32>,
     /// A teacher's scores of the positive and the negatives, or none.
@@ -127,6 +129,13 @@ impl Pairs {
             lines.push((queries.number(pair.query)?, positive, negatives, pair.scores));
         }
         let (passages, queries) = (passages.finish()?, queries.finish()?);
+        let mut answers: Vec<Vec<u32>> = vec![Vec::new(); queries.len()];
+        for (query, positive, ..) in &lines {
+            let known = &mut answers[*query as usize];
+            if !known.contains(positive) {
+                known.push(*positive);
+            }
+        }
         let mut read = Self {
             rows: vec![None; passages.len()],
             passages,
@@ -141,9 +150,11 @@ impl Pairs {
                 read.groups.push(Group { positive, queries });
                 read.groups.len() - 1
             });
+            let also = answers[query as usize].iter().copied();
             read.groups[place].queries.push(Query {
                 row,
                 ids: queries[query as usize].clone(),
+                also: also.filter(|&passage| passage != positive).collect(),
                 negatives,
                 scores,
             });

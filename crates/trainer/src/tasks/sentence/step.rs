@@ -24,6 +24,8 @@ pub struct Step {
     pub(super) query_rows: Vec<u32>,
     /// The column of each query's positive.
     pub(super) owner: Vec<u32>,
+    /// The texts, whether columns or not, that answer each query beside its positive.
+    pub(super) also: Vec<Vec<u32>>,
     /// The columns of each query's own negatives.
     pub(super) negatives: Vec<Vec<u32>>,
     /// A teacher's scores of a query's positive and negatives, or none.
@@ -62,6 +64,7 @@ impl Step {
                 step.scores.push(scores.collect());
                 step.negatives.push(own);
                 step.owner.push(columns[&group.positive]);
+                step.also.push(query.also.clone());
                 step.queries.push(query.ids.clone());
                 step.query_rows.push(query.row);
             }
@@ -89,6 +92,7 @@ impl Step {
         self.query_rows.extend(other.query_rows);
         self.owner
             .extend(other.owner.iter().map(|column| before + column));
+        self.also.extend(other.also);
         let moved = |columns: Vec<u32>| columns.iter().map(|column| before + column).collect();
         self.negatives.extend(other.negatives.into_iter().map(moved));
         self.scores.extend(other.scores);
@@ -99,18 +103,20 @@ impl Step {
         self.queries.iter().chain(&self.passages).map(Vec::len).sum()
     }
 
-    /// The places (row, column) where a query meets its own positive in another column.
-    pub(super) fn twins(&self) -> Vec<(usize, usize)> {
+    /// The places (row, column) where a query meets an answer that is not its positive's column: a copy of that, or
+    /// another line's positive of the same query.
+    pub(super) fn other_answers(&self) -> Vec<(usize, usize)> {
         let mut columns: HashMap<u32, Vec<usize>> = HashMap::new();
         for (column, &text) in self.texts.iter().enumerate() {
             columns.entry(text).or_default().push(column);
         }
-        let mut twins = Vec::new();
-        for (row, &owner) in self.owner.iter().enumerate() {
-            let same = &columns[&self.texts[owner as usize]];
-            let others = same.iter().filter(|&&column| column != owner as usize);
-            twins.extend(others.map(|&column| (row, column)));
+        let mut places = Vec::new();
+        for (row, (&owner, also)) in self.owner.iter().zip(&self.also).enumerate() {
+            let answers = std::iter::once(&self.texts[owner as usize]).chain(also);
+            let met = answers.filter_map(|text| columns.get(text)).flatten();
+            let others = met.filter(|&&column| column != owner as usize);
+            places.extend(others.map(|&column| (row, column)));
         }
-        twins
+        places
     }
 }

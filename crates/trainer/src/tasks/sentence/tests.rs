@@ -76,7 +76,7 @@ fn columns_are_positives_and_chosen_negatives_each_text_once() {
         texts.dedup();
         assert_eq!(texts.len(), step.passages.len());
         assert!(step.owner.iter().all(|&column| column < 4));
-        assert_eq!((step.queries.len(), step.twins().len()), (8, 0));
+        assert_eq!((step.queries.len(), step.other_answers().len()), (8, 0));
         for (row, own) in step.negatives.iter().enumerate() {
             let group = &task.pairs.groups[step.query_rows[row] as usize / 2];
             let query = group
@@ -105,6 +105,34 @@ fn columns_are_positives_and_chosen_negatives_each_text_once() {
         "{without} {}",
         choices.len()
     );
+}
+
+/// Lines of the recipe, and two more that ask for other passages with queries that are there.
+fn asked_twice(changes: &[&str]) -> SentenceTask {
+    let (folder, mut recipe) = recipe(changes);
+    let mut lines = std::fs::read_to_string(&recipe.data.pairs).unwrap();
+    for (query, positive) in [("what is 0 0", 1), ("what is 2 1", 3)] {
+        let line = serde_json::json!({"query": query, "positive": passage(positive)});
+        lines += &format!("{line}\n");
+    }
+    recipe.data.pairs = folder.path().join("twice.jsonl");
+    std::fs::write(&recipe.data.pairs, lines).unwrap();
+    SentenceTask::new(recipe, tokenizer()).unwrap()
+}
+
+#[test]
+fn no_answer_of_a_query_counts_against_another() {
+    let task = asked_twice(&["data.positives=13", "data.queries_per_positive=3"]);
+    let step = task.prepare(0).unwrap();
+    let place = |n: usize| task.pairs.groups[n].positive;
+    let found: std::collections::HashSet<(u32, u32)> = step
+        .other_answers()
+        .into_iter()
+        .map(|(row, column)| (step.query_rows[row], step.texts[column]))
+        .collect();
+    // Lines 0 and 26 are the same query, and so are 5 and 27.
+    let expected = [(0, place(1)), (26, place(0)), (5, place(3)), (27, place(2))];
+    assert_eq!(found, expected.into());
 }
 
 /// Gradients by variable.
@@ -143,7 +171,7 @@ fn batches_that_share_their_passages_have_the_gradient_of_one_large_batch() {
             passages.push(of_passages);
             whole.append(step);
         }
-        assert!(!whole.twins().is_empty());
+        assert!(!whole.other_answers().is_empty());
         let (queries, passages) = (
             Tensor::cat(&queries, 0).unwrap(),
             Tensor::cat(&passages, 0).unwrap(),
@@ -184,12 +212,15 @@ fn the_parts_agree_with_the_loops() {
         "loss.teacher_margins=1.0",
         "loss.teacher_scores=1.0",
     ];
-    let task = task(&changes);
+    let task = asked_twice(&changes);
     let mut step = task.prepare(0).unwrap();
     step.append(task.prepare(1).unwrap());
     step.append(task.prepare(2).unwrap());
     step.append(task.prepare(3).unwrap());
-    assert!(!step.twins().is_empty());
+    let is_copy =
+        |&(row, column): &(usize, usize)| step.texts[column] == step.texts[step.owner[row] as usize];
+    let (copies, others): (Vec<_>, Vec<_>) = step.other_answers().into_iter().partition(is_copy);
+    assert!(!copies.is_empty() && !others.is_empty());
     // One query has fewer scores and takes no part in what needs them.
     step.scores[0].pop();
     let unit = |rows: usize, factor: f32| {
@@ -207,7 +238,8 @@ fn the_parts_agree_with_the_loops() {
     let (mut contrastive, mut triplets, mut margins, mut divergences) = (vec![], vec![], vec![], vec![]);
     for (row, s) in s.iter().enumerate() {
         let own = step.owner[row] as usize;
-        let is_rival = |column: &usize| *column == own || step.texts[*column] != step.texts[own];
+        let answers = [&[step.texts[own]], step.also[row].as_slice()].concat();
+        let is_rival = |column: &usize| *column == own || !answers.contains(&step.texts[*column]);
         let all: f32 = (0..s.len())
             .filter(is_rival)
             .map(|column| (20.0 * s[column]).exp())
