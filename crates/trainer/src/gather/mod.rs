@@ -242,8 +242,7 @@ impl Sample {
                     continue;
                 }
                 let mut random = random::stream(self.seed, "passages of a document", number);
-                for passage in passages::passages(&document, &mut random) {
-                    let (positive, queries) = passage.pairs(&mut random);
+                for passages::Asked { positive, queries } in passages::passages(&document, &mut random) {
                     if random.random_bool(share) && !queries.is_empty() {
                         let queries = queries.into_iter().map(Asked::from).collect();
                         self.add(&document.source, positive, queries);
