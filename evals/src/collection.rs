@@ -1,9 +1,9 @@
 //! A test collection in the BEIR layout, with the hashes of its files.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use data::beir::Query;
 use measure::Qrels;
 
@@ -23,18 +23,12 @@ pub(crate) struct Collection {
 impl Collection {
     /// Opens `corpus.jsonl`, `queries.jsonl` and `qrels/SPLIT.tsv`, each perhaps compressed.
     pub(crate) fn open(folder: &Path, split: &str) -> Result<Self> {
-        let judgments = data::beir::qrels(folder, split)?;
+        let (queries, judgments) = data::beir::judged(folder, split)?;
         let judgments_count = judgments.len();
         let mut qrels = Qrels::new();
         for judgment in judgments {
             qrels.insert(&judgment.query, &judgment.document, judgment.grade)?;
         }
-        if qrels.is_empty() {
-            bail!("{}: the split {split} has no judgments", folder.display());
-        }
-        let mut queries = data::beir::queries(folder)?;
-        queries.retain(|query| qrels.judgments(&query.id).is_some());
-        check(&queries, &qrels).with_context(|| folder.display().to_string())?;
         let files = hashes(folder, split)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -51,20 +45,6 @@ impl Collection {
         canonical
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-    }
-}
-
-/// Each judged query has exactly one text.
-fn check(queries: &[Query], qrels: &Qrels) -> Result<()> {
-    let mut seen = HashSet::new();
-    for query in queries {
-        if !seen.insert(query.id.as_str()) {
-            bail!("query {:?} occurs twice", query.id);
-        }
-    }
-    match qrels.iter().find(|(query, _)| !seen.contains(query)) {
-        Some((query, _)) => bail!("query {query:?} is judged, and queries.jsonl does not have it"),
-        None => Ok(()),
     }
 }
 

@@ -122,6 +122,61 @@ fn a_model_that_got_worse_takes_no_ones_place() {
 }
 
 #[test]
+fn judged_queries_decide() {
+    let journey = Journey::new();
+    let row = |number: usize| format!("k{number},\"{}\"\n", page(number).replace('\n', " "));
+    let rows: String = (0..90).map(row).collect();
+    journey.put("rows.csv", format!("key,body\n{rows}"));
+    journey.put("map.toml", "id = 'key'\ntext = 'body'\n");
+    let query = |number: usize| format!("{{\"_id\": \"q{number}\", \"text\": \"district {number}\"}}\n");
+    journey.put("asked/queries.jsonl", (0..20).map(query).collect::<String>());
+    let judge = |prefix: &str| {
+        let judgment = |number: usize| format!("q{number}\t{prefix}{number}\t1\n");
+        journey.put("asked/qrels/test.tsv", (0..12).map(judgment).collect::<String>());
+    };
+    let command = ["train", "adapt", "rows.csv", "--out", "adapted"];
+    let said = journey.cloze(&command);
+    assert!(said.code == 1 && said.err.contains("rows.csv"), "{said:?}");
+    let more = ["--mapping", "map.toml", "--judged", "asked", "--set"];
+    let rate = ["sentence.optimizer.learning_rate=1e-6"];
+    let command = [&command[..], &SHORT[..], &more[..], &rate[..]].concat();
+
+    let said = journey.cloze(&command);
+    assert!(said.code == 1 && said.err.contains("qrels/test.tsv"), "{said:?}");
+    judge("page-");
+    let said = journey.cloze(&command);
+    let is_named = said
+        .err
+        .contains("none of the 12 documents that are judged is in the corpus")
+        && said.err.contains("\"page-0\"")
+        && said.err.contains("\"k0\"");
+    assert!(said.code == 1 && is_named, "{said:?}");
+    judge("k");
+    let said = journey.cloze(&command);
+    assert!(said.out.contains("held-out queries among"), "{said:?}");
+    let comparison = said
+        .out
+        .lines()
+        .find(|line| line.contains("12 judged queries among 90:"));
+    let comparison = comparison.unwrap_or_else(|| panic!("{said:?}"));
+    // So small a change may go either way; what is kept must fit what was said.
+    let is_worse = said.code == 1;
+    assert_eq!(is_worse, said.err.contains("does not take its place"), "{said:?}");
+    let is_zero = comparison.contains("difference -0.0000,");
+    assert!(
+        is_zero || is_worse == comparison.contains("difference -"),
+        "{said:?}"
+    );
+    let folder = if is_worse {
+        "adapted.adapting/new"
+    } else {
+        "adapted"
+    };
+    let card = std::fs::read_to_string(journey.path(&format!("{folder}/README.md"))).unwrap();
+    assert!(card.contains(comparison), "{card}");
+}
+
+#[test]
 #[cfg(unix)]
 fn an_interrupted_adaptation_goes_on_unless_the_corpus_is_another() {
     let journey = journey();

@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use encoder::{ModelFiles, SentenceEncoder};
-use infer::{Embed as _, ModelSettings, Role};
 use launch::Exit;
 use text::{Tokenizer, vocabulary};
-use trainer::recipe::{Compute, Precision, Processor};
 use trainer::{ClassifyRecipe, ReaderRecipe, RerankRecipe, TagRecipe};
-use trainer::{DistilRecipe, MlmRecipe, SentenceRecipe, SimilarityRecipe, initial, teach, texts};
+use trainer::{DistilRecipe, MlmRecipe, SentenceRecipe, SimilarityRecipe, initial, texts};
 
 use crate::ablate::{AblateArgs, ablate};
 use crate::adapt::{AdaptArgs, adapt};
@@ -19,10 +17,10 @@ use crate::bench::{BenchArgs, bench};
 use crate::follow::{FromRecipe, follow};
 use crate::gather::{PairsArgs, gather_pairs};
 use crate::mine::{MineArgs, mine_pairs};
-use crate::model::open_embedder;
 use crate::score::{ScoreArgs, score_pairs};
 use crate::store::{StoreArgs, store};
 use crate::table::{TableArgs, table};
+use crate::teach::{TeachArgs, teach_pairs};
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -60,7 +58,7 @@ pub enum TrainCommand {
     /// Adapt a bi-encoder to documents of one's own.
     Adapt(AdaptArgs),
     /// Compute a teacher's vectors of the texts of a pairs file.
-    Teach(Teach),
+    Teach(TeachArgs),
     /// Make first token vectors for a vocabulary out of a teacher.
     TeachTokens(TeachTokens),
     /// Write a model again with its weights in 32, 16 or 8 bits.
@@ -117,32 +115,6 @@ impl From<Kind> for vocabulary::Kind {
     }
 }
 
-/// Options of `teach`.
-#[derive(Debug, Args)]
-pub struct Teach {
-    /// Folder of the teacher, a sentence-transformers model.
-    #[arg(long)]
-    model: PathBuf,
-    /// The pairs file.
-    #[arg(long)]
-    pairs: PathBuf,
-    /// Folder that receives queries.npy and positives.npy.
-    #[arg(long)]
-    out: PathBuf,
-    /// Where it computes.
-    #[arg(long, value_enum, default_value_t = Device::Cpu)]
-    device: Device,
-}
-
-/// What computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Device {
-    /// The central processor.
-    Cpu,
-    /// The first NVIDIA GPU.
-    Cuda,
-}
-
 /// Options of `teach-tokens`.
 #[derive(Debug, Args)]
 pub struct TeachTokens {
@@ -180,7 +152,7 @@ pub fn run(command: TrainCommand, show_progress: bool, screen: &mut dyn Write) -
         TrainCommand::Pairs(options) => gather_pairs(&options, screen).map(success),
         TrainCommand::Mine(options) => mine_pairs(&options, show_progress, screen),
         TrainCommand::Bench(options) => bench(&options, screen).map(success),
-        TrainCommand::Teach(options) => compute_teacher(&options, screen).map(success),
+        TrainCommand::Teach(options) => teach_pairs(&options, show_progress, screen),
         TrainCommand::TeachTokens(options) => compute_tokens(&options, screen).map(success),
         TrainCommand::Store(options) => store(&options, screen).map(success),
         TrainCommand::Similarity(options) => follow::<SimilarityRecipe>(&options, show_progress, screen),
@@ -225,42 +197,6 @@ fn train_vocabulary(options: &Vocab, screen: &mut dyn Write) -> Result<()> {
         100.0 * fit.unknown_rate()
     )?;
     Ok(())
-}
-
-fn compute_teacher(options: &Teach, screen: &mut dyn Write) -> Result<()> {
-    let mut broken = None;
-    let report = |done: usize| {
-        if let Err(error) = writeln!(screen, "{done} lines") {
-            broken.get_or_insert(error);
-        }
-    };
-    let (pairs, out) = (&options.pairs, &options.out);
-    match options.device {
-        Device::Cpu => {
-            let model = open_embedder(
-                &options.model.to_string_lossy(),
-                &ModelSettings::new(launch::threads()),
-            )?;
-            let embed = |texts: &[&str]| {
-                let vectors = model.embed(texts, Role::Passage);
-                vectors.map_err(|error| trainer::Error::Teacher(error.to_string()))
-            };
-            teach::teach(&embed, pairs, out, report)?;
-        }
-        Device::Cuda => {
-            let compute = Compute {
-                device: Processor::Cuda,
-                precision: Precision::Bf16,
-                ..Compute::default()
-            };
-            let files = ModelFiles::folder(&options.model)?;
-            let model = SentenceEncoder::open(&files, &compute.open()?)?;
-            let tokenizer = open_tokenizer(&options.model)?;
-            let embed = |texts: &[&str]| teach::by_model(&model, &tokenizer, texts);
-            teach::teach(&embed, pairs, out, report)?;
-        }
-    }
-    broken.map_or(Ok(()), |error| Err(error).context("writing the progress"))
 }
 
 fn compute_tokens(options: &TeachTokens, screen: &mut dyn Write) -> Result<()> {

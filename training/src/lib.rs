@@ -15,6 +15,7 @@ mod score;
 mod show;
 mod store;
 mod table;
+mod teach;
 mod work;
 
 pub use commands::{TrainCommand, run};

@@ -1,12 +1,13 @@
 //! The BEIR layout: `corpus.jsonl`, `queries.jsonl` and `qrels/SPLIT.tsv` in one folder
 //! (Thakur et al. 2021, <https://arxiv.org/abs/2104.08663>).
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::documents::{Documents, ReadSettings, documents};
-use crate::error::{DataError, Located};
+use crate::error::{DataError, Located, Place, Reason};
 use crate::jsonl;
 use crate::trec::{self, Judgment};
 
@@ -51,6 +52,41 @@ pub fn qrels(folder: &Path, split: &str) -> Result<Vec<Judgment>, DataError> {
     ))
 }
 
+/// The queries of the folder that are judged in a split, and their judgments, in the order of their files.
+///
+/// # Errors
+/// As [`queries`] and [`qrels`]; a split without judgments; a judged query that has no text, or two.
+pub fn judged(folder: &Path, split: &str) -> Result<(Vec<Query>, Vec<Judgment>), DataError> {
+    let judgments = qrels(folder, split)?;
+    let wrong = |reason: String| {
+        Err(DataError::new(
+            Place::file(&folder.into()),
+            Reason::Damaged(reason),
+        ))
+    };
+    if judgments.is_empty() {
+        return wrong(format!("the split {split} has no judgments"));
+    }
+    let judged: HashSet<&str> = judgments.iter().map(|judgment| judgment.query.as_str()).collect();
+    let mut queries = queries(folder)?;
+    queries.retain(|query| judged.contains(query.id.as_str()));
+    let mut seen = HashSet::new();
+    for query in &queries {
+        if !seen.insert(query.id.as_str()) {
+            return wrong(format!("query {:?} occurs twice", query.id));
+        }
+    }
+    if let Some(Judgment { query, .. }) = judgments
+        .iter()
+        .find(|judgment| !seen.contains(judgment.query.as_str()))
+    {
+        return wrong(format!(
+            "query {query:?} is judged, and queries.jsonl does not have it"
+        ));
+    }
+    Ok((queries, judgments))
+}
+
 fn packed_or_plain(path: &Path) -> PathBuf {
     let packed = ["zst", "gz"].map(|extension| {
         let mut name = path.as_os_str().to_owned();
@@ -84,6 +120,15 @@ mod tests {
         assert_eq!(queries(folder.path()).unwrap()[0].text, "x?");
         assert_eq!(qrels(folder.path(), "test").unwrap()[0].document, "d");
         assert!(qrels(folder.path(), "dev").is_err());
+        put(
+            "queries.jsonl",
+            "{\"_id\":\"p\",\"text\":\"y?\"}\n{\"_id\":\"q\",\"text\":\"x?\"}\n",
+        );
+        let (asked, judgments) = judged(folder.path(), "test").unwrap();
+        assert_eq!((asked.len(), asked[0].id.as_str(), judgments.len()), (1, "q", 1));
+        put("qrels/test.tsv", "query-id\tcorpus-id\tscore\n");
+        let error = judged(folder.path(), "test").unwrap_err().to_string();
+        assert!(error.ends_with("the split test has no judgments"), "{error}");
         put("queries.jsonl", "{\"id\":\"q\",\"text\":\"x?\"}\n");
         let error = queries(folder.path()).unwrap_err().to_string();
         assert!(

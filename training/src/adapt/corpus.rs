@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use corpus::Document;
 use data::{Mapping, ReadSettings};
 use launch::OnError;
 use trainer::gather::{self, Counts, Settings};
@@ -52,19 +53,10 @@ pub(super) fn split(args: &AdaptArgs, work: &Path) -> Result<Split> {
     let (texts, aside) = (work.join("texts.jsonl"), work.join("held-out-texts.jsonl"));
     let mut files = [writer(&texts)?, writer(&aside)?];
     let (mut counts, mut skipped) = ([0, 0], 0);
-    let mapping = args.mapping.as_deref().map(Mapping::open).transpose()?;
-    let settings = ReadSettings {
-        mapping: mapping.unwrap_or_default(),
-        ..ReadSettings::default()
-    };
-    for document in data::documents(&args.corpus, &settings)? {
-        let document = match document {
-            Ok(document) => document.value,
-            Err(error) if args.on_error == OnError::Stop => return Err(error.into()),
-            Err(_) => {
-                skipped += 1;
-                continue;
-            }
+    for document in documents(args)? {
+        let Some(document) = document? else {
+            skipped += 1;
+            continue;
         };
         let place = xxh3_64_with_seed(document.id.as_str().as_bytes(), args.seed) as f64 / u64::MAX as f64;
         let part = usize::from(place < args.held_out);
@@ -90,6 +82,26 @@ pub(super) fn split(args: &AdaptArgs, work: &Path) -> Result<Split> {
         pairs_file,
         held_out_file,
     })
+}
+
+/// The documents of the corpus; none in the place of one that is skipped.
+///
+/// # Errors
+/// A file that cannot be read; a record that cannot be used, unless those are skipped.
+pub(super) fn documents(args: &AdaptArgs) -> Result<impl Iterator<Item = Result<Option<Document>>>> {
+    let mapping = args.mapping.as_deref().map(Mapping::open).transpose()?;
+    let settings = ReadSettings {
+        mapping: mapping.unwrap_or_default(),
+        ..ReadSettings::default()
+    };
+    let on_error = args.on_error;
+    Ok(
+        data::documents(&args.corpus, &settings)?.map(move |document| match document {
+            Ok(document) => Ok(Some(document.value)),
+            Err(error) if on_error == OnError::Stop => Err(error.into()),
+            Err(_) => Ok(None),
+        }),
+    )
 }
 
 fn writer(path: &Path) -> Result<BufWriter<File>> {

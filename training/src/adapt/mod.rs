@@ -10,6 +10,7 @@
 mod compare;
 mod corpus;
 mod model;
+mod queries;
 mod stages;
 
 use std::fs::OpenOptions;
@@ -19,17 +20,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use launch::{Exit, OnError};
-use measure::Interval;
 use serde::Serialize;
 
 use compare::Compared;
 use corpus::Split;
 use model::Known;
+use queries::Queries;
 use stages::Stages;
 
 const EXAMPLES: &str = "\
 Examples:
   cloze train adapt handbook/ --out handbook-model
+  cloze train adapt handbook/ --judged asked/ --out handbook-model
   cloze train adapt notes.jsonl --model my-model --out better-model --set sentence.schedule.steps=500
 An adaptation that was interrupted goes on when the same command is given again.
 With the model in another folder, `cloze swap-model` moves an index over to it.";
@@ -54,6 +56,11 @@ pub struct AdaptArgs {
     /// Folder that receives the new model when it is not worse; it must not exist.
     #[arg(long)]
     out: PathBuf,
+    /// What people ask and which documents of the corpus answer it: a folder with queries.jsonl and qrels/test.tsv, as
+    /// `cloze eval retrieve` reads them. Then these decide.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    judged: Option<PathBuf>,
     /// Share of the documents that before and after are compared on.
     #[arg(long, value_name = "0..1", default_value_t = 0.15)]
     held_out: f64,
@@ -83,6 +90,8 @@ pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Writ
             args.out.display()
         );
     }
+    let judged = args.judged.as_deref().map(|folder| Queries::judged(folder, args));
+    let judged = judged.transpose()?;
     let work = work_folder(&args.out);
     std::fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
     let old = Known::open(&args.model, &work.join("old"))?;
@@ -108,8 +117,12 @@ pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Writ
         writeln!(screen, "interrupted; the same command goes on from there")?;
         return Ok(Exit::Interrupted);
     };
-    let compared = compare::compare(&old.folder, &candidate, &split)?;
-    writeln!(screen, "{compared}")?;
+    let mut compared = Vec::new();
+    for queries in std::iter::once(Queries::made(&split)?).chain(judged) {
+        let both = compare::compare(&old.folder, &candidate, &queries)?;
+        writeln!(screen, "{both}")?;
+        compared.push(both);
+    }
     note(&candidate, args, &split, &compared)?;
     keep(&compared, &candidate, &work, &args.out)?;
     writeln!(screen, "model in {}", args.out.display())?;
@@ -117,7 +130,7 @@ pub(crate) fn adapt(args: &AdaptArgs, show_progress: bool, screen: &mut dyn Writ
 }
 
 /// Tells the reader of the model's card what it was adapted to and what came of it.
-fn note(candidate: &Path, args: &AdaptArgs, split: &Split, compared: &Compared) -> Result<()> {
+fn note(candidate: &Path, args: &AdaptArgs, split: &Split, compared: &[Compared]) -> Result<()> {
     let path = candidate.join("README.md");
     let corpus: Vec<String> = args
         .corpus
@@ -125,20 +138,22 @@ fn note(candidate: &Path, args: &AdaptArgs, split: &Split, compared: &Compared) 
         .map(|path| path.display().to_string())
         .collect();
     let (documents, held_out) = (split.documents, split.held_out);
+    let compared: Vec<String> = compared.iter().map(|both| format!("{both}.")).collect();
     let text = format!(
         "\n## Adapted\n\nFrom the model {} to {documents} documents, of which {held_out} were held out: {}.\n\n\
-         {compared}.\n",
+         {}\n",
         args.model,
-        corpus.join(", ")
+        corpus.join(", "),
+        compared.join("\n\n")
     );
     let card = OpenOptions::new().append(true).open(&path);
     card.and_then(|mut card| card.write_all(text.as_bytes()))
         .with_context(|| path.display().to_string())
 }
 
-/// Gives a model that is not worse its name.
-fn keep(compared: &Compared, candidate: &Path, work: &Path, out: &Path) -> Result<()> {
-    let Interval { mean, .. } = compared.difference;
+/// Gives a model that is not worse its name; the last comparison decides.
+fn keep(compared: &[Compared], candidate: &Path, work: &Path, out: &Path) -> Result<()> {
+    let mean = compared.last().map_or(0.0, |both| both.difference.mean);
     if mean < 0.0 {
         bail!(
             "the new model finds less than the old one ({mean:+.4} nDCG@10), so it does not take its place; it was left \

@@ -1,9 +1,10 @@
-//! The stages: filling in blanks, mining negatives, and fine-tuning.
+//! The stages: filling in blanks, mining negatives, the old model's vectors, and fine-tuning.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use infer::ModelSettings;
 use launch::Interrupt;
 use trainer::{Ended, MlmRecipe, Recipe, SentenceRecipe, card, recipe};
 
@@ -12,6 +13,8 @@ use super::model::Known;
 use super::{AdaptArgs, Changes};
 use crate::follow::{Sitting, complete};
 use crate::mine::{By, MineArgs, mine};
+use crate::model::open_embedder;
+use crate::teach;
 
 const MLM: &str = include_str!("../../recipes/adapt-mlm.toml");
 const SENTENCE: &str = include_str!("../../recipes/adapt-sentence.toml");
@@ -20,8 +23,12 @@ const SENTENCE: &str = include_str!("../../recipes/adapt-sentence.toml");
 const ENCODER: &str = "mlm";
 const MINED: &str = "mined.jsonl";
 const MINING: &str = "mined.jsonl.mining";
+const TAUGHT: &str = "taught";
 const NEW: &str = "new";
 const OF: &str = "of.json";
+
+/// The files of the old model's vectors.
+const VECTORS: [&str; 2] = ["queries.npy", "positives.npy"];
 
 /// The cosine of a negative as a share of the positive's, at most. Documents of one's own are about few things, so that
 /// what is nearly as near is often as good an answer.
@@ -55,10 +62,13 @@ impl Stages<'_> {
                 None => return Ok(None),
             };
         }
-        match self.negatives(screen)? {
-            true => self.fine_tuning(&start, screen),
-            false => Ok(None),
+        let recipe = self.fine_tuning(&start)?;
+        let has_teacher = recipe.loss.teacher_rows > 0.0 || recipe.loss.teacher_vectors > 0.0;
+        if recipe.data.negatives > 0 && !self.negatives(screen)? || has_teacher && !self.vectors()? {
+            return Ok(None);
         }
+        let out = recipe.out.clone();
+        Ok(self.run(recipe, screen)?.then_some(out))
     }
 
     fn clear(&self) -> Result<()> {
@@ -75,7 +85,7 @@ impl Stages<'_> {
         }
         remove(&path, |path| std::fs::remove_file(path))?;
         remove(&self.work.join(MINED), |path| std::fs::remove_file(path))?;
-        for folder in [ENCODER, MINING, NEW] {
+        for folder in [ENCODER, MINING, TAUGHT, NEW] {
             remove(&self.work.join(folder), |path| std::fs::remove_dir_all(path))?;
         }
         std::fs::write(&path, of).with_context(|| path.display().to_string())
@@ -87,7 +97,7 @@ impl Stages<'_> {
         let mut all = common(&self.old.folder, &self.old.folder, &out);
         all.push(setting("data.texts", vec![text(&self.split.texts)]));
         all.extend_from_slice(&self.changes.mlm);
-        if !self.run::<MlmRecipe>(MLM, "adapt-mlm", &all, screen)? {
+        if !self.run::<MlmRecipe>(recipe::parse(MLM, "adapt-mlm", &all)?, screen)? {
             return Ok(None);
         }
         self.old.copy_projection(&out)?;
@@ -118,11 +128,21 @@ impl Stages<'_> {
         Ok(counts.is_some())
     }
 
-    /// Fine-tunes on pairs with negatives.
-    fn fine_tuning(&self, start: &Path, screen: &mut dyn Write) -> Result<Option<PathBuf>> {
-        let out = self.work.join(NEW);
-        let mut all = common(&self.old.folder, start, &out);
-        all.push(setting("data.pairs", text(&self.work.join(MINED))));
+    /// Computes the old model's vectors of the pairs; whether that is done.
+    fn vectors(&self) -> Result<bool> {
+        let out = self.work.join(TAUGHT);
+        if VECTORS.iter().all(|name| out.join(name).exists()) {
+            return Ok(true);
+        }
+        let settings = ModelSettings::new(launch::threads());
+        let model = open_embedder(&text(&self.old.folder), &settings)?;
+        let lines = teach::by_embedder(&model, &self.split.pairs_file, &out, self.show_progress)?;
+        Ok(lines.is_some())
+    }
+
+    /// The recipe of the fine-tuning from an encoder.
+    fn fine_tuning(&self, start: &Path) -> Result<SentenceRecipe> {
+        let mut all = common(&self.old.folder, start, &self.work.join(NEW));
         let positives = self.split.pairs.positives.min(POSITIVES);
         all.push(setting("data.positives", positives));
         // Also what the new model reads of a text at most.
@@ -130,20 +150,20 @@ impl Stages<'_> {
         if let Some(width) = self.old.dense {
             all.push(setting("dense", width));
         }
+        let taught = VECTORS.map(|name| text(&self.work.join(TAUGHT).join(name)));
+        let keys = ["data.query_vectors", "data.positive_vectors"];
+        all.extend(keys.into_iter().zip(taught).map(|(key, path)| setting(key, path)));
+        all.push(setting("data.pairs", text(&self.split.pairs_file)));
         all.extend_from_slice(&self.changes.sentence);
-        let is_done = self.run::<SentenceRecipe>(SENTENCE, "adapt-sentence", &all, screen)?;
-        Ok(is_done.then_some(out))
+        let mut recipe: SentenceRecipe = recipe::parse(SENTENCE, "adapt-sentence", &all)?;
+        if recipe.data.negatives > 0 {
+            recipe.data.pairs = self.work.join(MINED);
+        }
+        Ok(recipe)
     }
 
     /// Runs a recipe to its end; whether it came there.
-    fn run<R: Recipe>(
-        &self,
-        text: &str,
-        name: &str,
-        changes: &[String],
-        screen: &mut dyn Write,
-    ) -> Result<bool> {
-        let recipe: R = recipe::parse(text, name, changes)?;
+    fn run<R: Recipe>(&self, recipe: R, screen: &mut dyn Write) -> Result<bool> {
         let outcome = complete(recipe, Sitting::NEXT, self.show_progress, screen)?;
         Ok(outcome.ended != Ended::Interrupted)
     }
