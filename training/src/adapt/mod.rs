@@ -2,9 +2,10 @@
 //! finds more on documents that it did not learn from.
 //!
 //! ```text
-//! corpus ─┬─ held-out documents ─ pairs ───────────────────────────────────┐
-//!         └─ the others ─┬─ blanks (MLM) ───────────┐                      ├─ before and after
-//!                        └─ pairs ─ hard negatives ─┴─ fine-tuning ─ model ┘
+//! corpus ─┬─ held-out documents ─ pairs ─────────────────────────────────────────────┐
+//!         └─ the others ─┬─ blanks (MLM) ─────────────────────┐                      ├─ before and after
+//!                        └─ pairs ─┬─ hard negatives ─────────┼─ fine-tuning ─ model ┘
+//!                                  └─ the old model's vectors ┘
 //! ```
 
 mod compare;
