@@ -132,7 +132,8 @@ fn judged_queries_decide() {
     journey.put("asked/queries.jsonl", (0..20).map(query).collect::<String>());
     let judge = |prefix: &str| {
         let judgment = |number: usize| format!("q{number}\t{prefix}{number}\t1\n");
-        journey.put("asked/qrels/test.tsv", (0..12).map(judgment).collect::<String>());
+        let all: String = (0..12).map(judgment).collect();
+        journey.put("asked/qrels/test.tsv", format!("{all}q0\tgone\t1\n"));
     };
     let command = ["train", "adapt", "rows.csv", "--out", "adapted"];
     let said = journey.cloze(&command);
@@ -147,13 +148,15 @@ fn judged_queries_decide() {
     let said = journey.cloze(&command);
     let is_named = said
         .err
-        .contains("none of the 12 documents that are judged is in the corpus")
+        .contains("none of the 13 documents that are judged is in the corpus")
         && said.err.contains("\"page-0\"")
         && said.err.contains("\"k0\"");
     assert!(said.code == 1 && is_named, "{said:?}");
     judge("k");
     let said = journey.cloze(&command);
     assert!(said.out.contains("held-out queries among"), "{said:?}");
+    let missing = "asked: 1 of the 13 documents that are judged are not in the corpus";
+    assert!(said.err.contains(missing), "{said:?}");
     let comparison = said
         .out
         .lines()

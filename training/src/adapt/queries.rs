@@ -109,12 +109,18 @@ impl Queries {
             .iter()
             .map(|judgment| judgment.document.as_str())
             .collect();
-        let (mut kept, mut others, mut found) = (Vec::new(), 0, 0);
+        let (mut kept, mut places, mut found) = (Vec::<Document>::new(), HashMap::new(), 0);
         for document in documents(args)? {
             let Some(document) = document? else { continue };
+            // As in an index, the last of a name counts.
+            if let Some(&place) = places.get(&document.id) {
+                kept[place] = document;
+                continue;
+            }
             let is_judged = judged.contains(document.id.as_str());
-            (found, others) = (found + usize::from(is_judged), others + usize::from(!is_judged));
-            if is_judged || others <= OTHERS_MAX {
+            if is_judged || kept.len() - found < OTHERS_MAX {
+                found += usize::from(is_judged);
+                places.insert(document.id.clone(), kept.len());
                 kept.push(document);
             }
         }
@@ -127,6 +133,14 @@ impl Queries {
                 judged.len(),
                 judgments[0].document
             );
+        }
+        let missing = judged.len() - found;
+        if missing > 0 {
+            let note = format!(
+                "{missing} of the {} documents that are judged are not in the corpus",
+                judged.len()
+            );
+            launch::warn(&folder.display().to_string(), &[note]);
         }
         let of = |query: &beir::Query| qrels.judgments(&query.id).cloned().unwrap_or_default();
         Ok(Self {
