@@ -62,7 +62,7 @@ pub(crate) fn teach_pairs(args: &TeachArgs, show_progress: bool, screen: &mut dy
             let files = ModelFiles::folder(&args.model)?;
             let model = SentenceEncoder::open(&files, &compute.open()?)?;
             let tokenizer = open_tokenizer(&args.model)?;
-            let embed = |texts: &[&str]| teach::by_model(&model, &tokenizer, texts);
+            let embed = |texts: &[&str]| teach::by_model(&model, &tokenizer, texts, model.max_seq_length());
             write(&embed, pairs, out, show_progress)?
         }
     };

@@ -52,12 +52,17 @@ pub fn teach(embed: &Embed<'_>, pairs: &Path, out: &Path, mut report: impl FnMut
 /// Tokens of one batch, so that memory does not depend on the lengths.
 const BATCH_TOKENS: usize = 65_536;
 
-/// The vectors of texts by a model on its device, those of like length together.
+/// The vectors of texts, of which `tokens_max` tokens are read, by a model on its device; those of like length together.
 ///
 /// # Errors
 /// When the tokenizer or the model refuses.
-pub fn by_model(model: &SentenceEncoder, tokenizer: &Tokenizer, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-    let encodings = tokenizer.encode_batch(texts, model.max_seq_length())?;
+pub fn by_model(
+    model: &SentenceEncoder,
+    tokenizer: &Tokenizer,
+    texts: &[&str],
+    tokens_max: usize,
+) -> Result<Vec<Vec<f32>>> {
+    let encodings = tokenizer.encode_batch(texts, tokens_max.min(model.max_seq_length()))?;
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|&at| encodings[at].len());
     let device = model.bert().word_embeddings().device();

@@ -16,8 +16,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use encoder::{Device, ModelFiles, SentenceEncoder};
+use encoder::{ModelFiles, SentenceEncoder};
 use launch::Exit;
+use trainer::recipe::{Compute, Precision};
 use trainer::{Ended, MlmRecipe};
 
 use crate::commands::open_tokenizer;
@@ -105,12 +106,17 @@ fn one(
         return Ok(Some(result));
     }
     writeln!(screen, "{name}")?;
+    // The probes compute where the run did, in 32 bits.
+    let compute = Compute {
+        precision: Precision::F32,
+        ..recipe.compute
+    };
     let pre_trained =
         pre_train(recipe, of, show_progress, screen).with_context(|| folder.display().to_string())?;
     let Some(mut result) = pre_trained else {
         return Ok(None);
     };
-    let model = SentenceEncoder::open(&ModelFiles::folder(&folder)?, &Device::Cpu)?;
+    let model = SentenceEncoder::open(&ModelFiles::folder(&folder)?, &compute.open()?)?;
     let tokenizer = open_tokenizer(&folder)?;
     for examples in probes {
         result.probes.push(examples.judge(&model, &tokenizer)?);

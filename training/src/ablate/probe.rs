@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use encoder::{Batch, Device, Pass, SentenceEncoder};
+use encoder::SentenceEncoder;
 use text::Tokenizer;
+use trainer::teach;
 
 use super::linear::Classifier;
 use super::recipe::Probe;
@@ -81,7 +82,7 @@ impl Examples {
             .iter()
             .flat_map(|row| row.texts.iter().map(String::as_str))
             .collect();
-        let states = states(&texts, self.probe.tokens, model, tokenizer)?;
+        let states = teach::by_model(model, tokenizer, &texts, self.probe.tokens)?;
         Ok(match self.probe.texts.len() {
             1 => states,
             _ => states
@@ -95,29 +96,6 @@ impl Examples {
 fn joined(a: &[f32], b: &[f32]) -> Vec<f32> {
     let distances = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     distances.chain(a.iter().zip(b).map(|(a, b)| a * b)).collect()
-}
-
-/// The vector of each text, in order.
-fn states(
-    texts: &[&str],
-    tokens: usize,
-    model: &SentenceEncoder,
-    tokenizer: &Tokenizer,
-) -> Result<Vec<Vec<f32>>> {
-    const BATCH: usize = 32;
-    let encodings = tokenizer.encode_batch(texts, tokens.min(model.max_seq_length()))?;
-    let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_by_key(|&at| encodings[at].len());
-    let mut states = vec![Vec::new(); texts.len()];
-    for part in order.chunks(BATCH) {
-        let rows: Vec<Vec<u32>> = part.iter().map(|&at| encodings[at].ids.clone()).collect();
-        let batch = Batch::new(&rows, None, tokenizer.special().pad, &Device::Cpu)?;
-        let vectors = model.forward(&batch, &mut Pass::infer())?.to_vec2::<f32>()?;
-        for (&at, vector) in part.iter().zip(vectors) {
-            states[at] = vector;
-        }
-    }
-    Ok(states)
 }
 
 fn read(path: &Path, probe: &Probe) -> Result<Vec<Row>> {
