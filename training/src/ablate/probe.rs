@@ -197,7 +197,7 @@ mod tests {
             max_position_embeddings: 16,
             ..encoder::Config::tiny()
         };
-        let parameters = encoder::Parameters::fresh(1, &Device::Cpu);
+        let parameters = encoder::Parameters::fresh(1, &encoder::Device::Cpu);
         let model =
             SentenceEncoder::fresh(&parameters, &config, encoder::Pooling::Mean, None, false).unwrap();
         let text = |n: usize| {
