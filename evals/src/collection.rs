@@ -98,7 +98,11 @@ mod tests {
                 "query \"b\" is judged",
             ),
             (twice, "a\td\t1\n", "query \"a\" occurs twice"),
-            (twice, "a\td\t1\na\td\t1\n", "judged twice"),
+            (
+                "{\"_id\":\"a\",\"text\":\"x\"}\n",
+                "a\td\t1\na\td\t1\n",
+                "judged twice",
+            ),
         ] {
             let folder = folder(queries, qrels);
             let error = format!("{:#}", Collection::open(folder.path(), "test").err().unwrap());
