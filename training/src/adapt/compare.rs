@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use infer::{Embed, ModelSettings, Role};
 use measure::{Bootstrap, Comparison, Gain, Interval, JudgedRanking, Judgments, compare_paired, ndcg};
+use rayon::prelude::*;
 use search::ingest::{self, IngestSettings};
 
 use super::queries::Queries;
@@ -87,7 +88,7 @@ fn values(model: &Path, queries: &Queries) -> Result<Vec<f64>> {
         let found = queries.documents.iter().map(|document| document.id.as_str());
         value(found.zip(nearest).collect(), judgments)
     };
-    Ok(asked.iter().zip(&queries.judgments).map(value).collect())
+    Ok(asked.par_iter().zip(&queries.judgments).map(value).collect())
 }
 
 /// nDCG@10 of documents in the order of their cosines. One that is as near as a relevant one comes before it.
