@@ -1,6 +1,6 @@
 //! Scores on pairs and texts that are not trained on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use candle_core::{D, Tensor};
@@ -99,28 +99,31 @@ fn not_empty(path: &Path, field: &'static str, lines: usize) -> Result<()> {
 /// The rank of each line's positive, from 1; a passage that is as similar comes before it, unless it answers the query
 /// as well.
 fn ranks(pairs: &Pairs, embed: &dyn Fn(&[Vec<u32>]) -> Result<Tensor>) -> Result<Vec<usize>> {
-    let (mut columns, mut passages) = (HashMap::new(), Vec::new());
-    for group in &pairs.groups {
-        columns.insert(group.positive, passages.len());
-        passages.push(&pairs.passages[group.positive as usize]);
-    }
-    // The columns that answer a query, its line's own first.
-    let (mut queries, mut answers) = (Vec::new(), Vec::new());
-    for group in &pairs.groups {
+    let passages = pairs
+        .groups
+        .iter()
+        .map(|group| &pairs.passages[group.positive as usize]);
+    let passages = vectors(&passages.collect::<Vec<_>>(), embed)?.t()?.contiguous()?;
+    // Of each query's text the columns that answer it, and of each line its query and column.
+    let mut answers: HashMap<u32, HashSet<usize>> = HashMap::new();
+    let mut lines = Vec::new();
+    for (column, group) in pairs.groups.iter().enumerate() {
         for query in &group.queries {
-            queries.push(&query.ids);
-            let all = std::iter::once(&group.positive).chain(&query.also);
-            answers.push(all.map(|passage| columns[passage]).collect::<Vec<usize>>());
+            answers.entry(query.text).or_default().insert(column);
+            lines.push((query, column));
         }
     }
-    let passages = vectors(&passages, embed)?.t()?.contiguous()?;
-    let mut ranks = Vec::with_capacity(queries.len());
-    for (queries, answers) in queries.chunks(BLOCK).zip(answers.chunks(BLOCK)) {
-        let similarities = vectors(queries, embed)?.matmul(&passages)?.to_vec2::<f32>()?;
-        for (row, answers) in similarities.iter().zip(answers) {
-            let own = row[answers[0]];
-            let before = |&(column, value): &(usize, &f32)| *value >= own && !answers.contains(&column);
-            ranks.push(1 + row.iter().enumerate().filter(before).count());
+    let mut ranks = Vec::with_capacity(lines.len());
+    for lines in lines.chunks(BLOCK) {
+        let queries: Vec<&Vec<u32>> = lines.iter().map(|(query, _)| &query.ids).collect();
+        let similarities = vectors(&queries, embed)?.matmul(&passages)?.to_vec2::<f32>()?;
+        for (row, (query, column)) in similarities.iter().zip(lines) {
+            let is_before = |value: f32| value >= row[*column];
+            let all = row.iter().filter(|&&value| is_before(value)).count();
+            let of_answers = answers[&query.text]
+                .iter()
+                .filter(|&&answer| is_before(row[answer]));
+            ranks.push(1 + all - of_answers.count());
         }
     }
     Ok(ranks)

@@ -61,6 +61,8 @@ pub struct Pairs {
     pub rows: Vec<Option<u32>>,
     /// The positives, in the order of their first lines.
     pub groups: Vec<Group>,
+    /// Of each passage its place among the positives, if it is one.
+    places: Vec<Option<u32>>,
     /// Lines read.
     pub lines: usize,
 }
@@ -79,10 +81,10 @@ pub struct Group {
 pub struct Query {
     /// Its line, counted from 0, and so the row of the teacher's vectors.
     pub row: u32,
+    /// Which text it is: lines with the same query have the same number.
+    pub text: u32,
     /// Its token ids.
     pub ids: Vec<u32>,
-    /// Passages that answer it as well: those of other lines with the same query.
-    pub also: Vec<u32>,
     /// Passages that do not answer it.
     pub negatives: Vec<u32>,
     /// A teacher's scores of the positive and the negatives, or none.
@@ -129,37 +131,37 @@ impl Pairs {
             lines.push((queries.number(pair.query)?, positive, negatives, pair.scores));
         }
         let (passages, queries) = (passages.finish()?, queries.finish()?);
-        let mut answers: Vec<Vec<u32>> = vec![Vec::new(); queries.len()];
-        for (query, positive, ..) in &lines {
-            let known = &mut answers[*query as usize];
-            if !known.contains(positive) {
-                known.push(*positive);
-            }
-        }
         let mut read = Self {
             rows: vec![None; passages.len()],
+            places: vec![None; passages.len()],
             passages,
             groups: Vec::new(),
             lines: lines.len(),
         };
-        let mut places = vec![None; read.passages.len()];
         for (row, (query, positive, negatives, scores)) in (0..).zip(lines) {
-            let place = *places[positive as usize].get_or_insert_with(|| {
+            let place = *read.places[positive as usize].get_or_insert_with(|| {
                 read.rows[positive as usize] = Some(row);
                 let queries = Vec::new();
                 read.groups.push(Group { positive, queries });
-                read.groups.len() - 1
+                read.groups.len() as u32 - 1
             });
-            let also = answers[query as usize].iter().copied();
-            read.groups[place].queries.push(Query {
+            read.groups[place as usize].queries.push(Query {
                 row,
+                text: query,
                 ids: queries[query as usize].clone(),
-                also: also.filter(|&passage| passage != positive).collect(),
                 negatives,
                 scores,
             });
         }
         Ok(read)
+    }
+
+    /// The queries that a passage answers, by their texts.
+    pub fn answered(&self, passage: u32) -> impl Iterator<Item = u32> + '_ {
+        let group = self.places[passage as usize].map(|place| &self.groups[place as usize]);
+        group
+            .into_iter()
+            .flat_map(|group| group.queries.iter().map(|query| query.text))
     }
 }
 

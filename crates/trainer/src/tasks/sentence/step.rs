@@ -14,8 +14,8 @@ use crate::random;
 pub struct Step {
     /// The columns: the positives first, then the negatives that are not among them.
     pub(super) passages: Vec<Vec<u32>>,
-    /// Which text each column is: equal numbers are equal texts.
-    pub(super) texts: Vec<u32>,
+    /// The queries that each column answers, by their texts.
+    pub(super) answered: Vec<Vec<u32>>,
     /// The line of each column whose vector the teacher made.
     pub(super) passage_rows: Vec<Option<u32>>,
     /// The rows.
@@ -24,8 +24,8 @@ pub struct Step {
     pub(super) query_rows: Vec<u32>,
     /// The column of each query's positive.
     pub(super) owner: Vec<u32>,
-    /// The texts, whether columns or not, that answer each query beside its positive.
-    pub(super) also: Vec<Vec<u32>>,
+    /// Which text each query is: equal numbers are equal queries.
+    pub(super) texts: Vec<u32>,
     /// The columns of each query's own negatives.
     pub(super) negatives: Vec<Vec<u32>>,
     /// A teacher's scores of a query's positive and negatives, or none.
@@ -64,7 +64,7 @@ impl Step {
                 step.scores.push(scores.collect());
                 step.negatives.push(own);
                 step.owner.push(columns[&group.positive]);
-                step.also.push(query.also.clone());
+                step.texts.push(query.text);
                 step.queries.push(query.ids.clone());
                 step.query_rows.push(query.row);
             }
@@ -77,8 +77,8 @@ impl Step {
         *columns.entry(text).or_insert_with(|| {
             self.passages.push(pairs.passages[text as usize].clone());
             self.passage_rows.push(pairs.rows[text as usize]);
-            self.texts.push(text);
-            self.texts.len() as u32 - 1
+            self.answered.push(pairs.answered(text).collect());
+            self.passages.len() as u32 - 1
         })
     }
 
@@ -86,13 +86,13 @@ impl Step {
     pub(super) fn append(&mut self, other: Self) {
         let before = self.passages.len() as u32;
         self.passages.extend(other.passages);
-        self.texts.extend(other.texts);
+        self.answered.extend(other.answered);
         self.passage_rows.extend(other.passage_rows);
         self.queries.extend(other.queries);
         self.query_rows.extend(other.query_rows);
         self.owner
             .extend(other.owner.iter().map(|column| before + column));
-        self.also.extend(other.also);
+        self.texts.extend(other.texts);
         let moved = |columns: Vec<u32>| columns.iter().map(|column| before + column).collect();
         self.negatives.extend(other.negatives.into_iter().map(moved));
         self.scores.extend(other.scores);
@@ -107,14 +107,15 @@ impl Step {
     /// another line's positive of the same query.
     pub(super) fn other_answers(&self) -> Vec<(usize, usize)> {
         let mut columns: HashMap<u32, Vec<usize>> = HashMap::new();
-        for (column, &text) in self.texts.iter().enumerate() {
-            columns.entry(text).or_default().push(column);
+        for (column, answered) in self.answered.iter().enumerate() {
+            for &query in answered {
+                columns.entry(query).or_default().push(column);
+            }
         }
         let mut places = Vec::new();
-        for (row, (&owner, also)) in self.owner.iter().zip(&self.also).enumerate() {
-            let answers = std::iter::once(&self.texts[owner as usize]).chain(also);
-            let met = answers.filter_map(|text| columns.get(text)).flatten();
-            let others = met.filter(|&&column| column != owner as usize);
+        for (row, (text, &owner)) in self.texts.iter().zip(&self.owner).enumerate() {
+            let answers = columns.get(text).into_iter().flatten();
+            let others = answers.filter(|&&column| column != owner as usize);
             places.extend(others.map(|&column| (row, column)));
         }
         places

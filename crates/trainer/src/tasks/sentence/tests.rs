@@ -71,7 +71,8 @@ fn columns_are_positives_and_chosen_negatives_each_text_once() {
     let (mut without, mut choices) = (0, std::collections::HashSet::new());
     for number in 0..30 {
         let step = task.prepare(number).unwrap();
-        let mut texts = step.texts.clone();
+        let of_columns = texts(&task, &step);
+        let mut texts = of_columns.clone();
         texts.sort_unstable();
         texts.dedup();
         assert_eq!(texts.len(), step.passages.len());
@@ -86,7 +87,7 @@ fn columns_are_positives_and_chosen_negatives_each_text_once() {
                 .unwrap();
             assert_eq!(own.len(), 2);
             for (at, &column) in own.iter().enumerate() {
-                let text = step.texts[column as usize];
+                let text = of_columns[column as usize];
                 let place = query
                     .negatives
                     .iter()
@@ -132,15 +133,25 @@ fn task_of_queries_asked_twice(changes: &[&str]) -> SentenceTask {
     SentenceTask::new(recipe, tokenizer()).unwrap()
 }
 
+/// Which of the passages each column is.
+fn texts(task: &SentenceTask, step: &Step) -> Vec<u32> {
+    let number = |ids: &Vec<u32>| task.pairs.passages.iter().position(|known| known == ids);
+    step.passages
+        .iter()
+        .map(|ids| number(ids).unwrap() as u32)
+        .collect()
+}
+
 #[test]
 fn no_answer_of_a_query_counts_against_another() {
     let task = task_of_queries_asked_twice(&["data.positives=13", "data.queries_per_positive=3"]);
     let step = task.prepare(0).unwrap();
+    let texts = texts(&task, &step);
     let place = |n: usize| task.pairs.groups[n].positive;
     let found: std::collections::HashSet<(u32, u32)> = step
         .other_answers()
         .into_iter()
-        .map(|(row, column)| (step.query_rows[row], step.texts[column]))
+        .map(|(row, column)| (step.query_rows[row], texts[column]))
         .collect();
     // Lines 0 and 26 are the same query, and so are 5 and 27.
     let expected = [(0, place(1)), (26, place(0)), (5, place(3)), (27, place(2))];
@@ -229,8 +240,8 @@ fn the_parts_agree_with_the_loops() {
     step.append(task.prepare(1).unwrap());
     step.append(task.prepare(2).unwrap());
     step.append(task.prepare(3).unwrap());
-    let is_copy =
-        |&(row, column): &(usize, usize)| step.texts[column] == step.texts[step.owner[row] as usize];
+    let texts = texts(&task, &step);
+    let is_copy = |&(row, column): &(usize, usize)| texts[column] == texts[step.owner[row] as usize];
     let (copies, others): (Vec<_>, Vec<_>) = step.other_answers().into_iter().partition(is_copy);
     assert!(!copies.is_empty() && !others.is_empty());
     // One query has fewer scores and takes no part in what needs them.
@@ -250,8 +261,17 @@ fn the_parts_agree_with_the_loops() {
     let (mut contrastive, mut triplets, mut margins, mut divergences) = (vec![], vec![], vec![], vec![]);
     for (row, s) in s.iter().enumerate() {
         let own = step.owner[row] as usize;
-        let answers = [&[step.texts[own]], step.also[row].as_slice()].concat();
-        let is_rival = |column: &usize| *column == own || !answers.contains(&step.texts[*column]);
+        let line = step.query_rows[row] as usize;
+        let asked = line.checked_sub(26).map_or(line, |again| AGAIN[again].0);
+        let is_answer = |column: usize| {
+            let n = task
+                .pairs
+                .groups
+                .iter()
+                .position(|group| group.positive == texts[column]);
+            n.is_some_and(|n| n == asked / 2 || AGAIN.contains(&(asked, n)))
+        };
+        let is_rival = |column: &usize| *column == own || !is_answer(*column);
         let all: f32 = (0..s.len())
             .filter(is_rival)
             .map(|column| (20.0 * s[column]).exp())
