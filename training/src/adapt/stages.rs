@@ -64,7 +64,10 @@ impl Stages<'_> {
         }
         let recipe = self.fine_tuning(&start)?;
         let has_teacher = recipe.loss.teacher_rows > 0.0 || recipe.loss.teacher_vectors > 0.0;
-        if recipe.data.negatives > 0 && !self.negatives(screen)? || has_teacher && !self.vectors()? {
+        if recipe.data.negatives > 0 && !self.negatives(screen)? {
+            return Ok(None);
+        }
+        if has_teacher && !self.vectors()? {
             return Ok(None);
         }
         let out = recipe.out.clone();
